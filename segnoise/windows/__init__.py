@@ -1,0 +1,8 @@
+"""Where to look and how to write safely: the pure plan of windows, the blend that joins overlapping
+windows without seams, and outputs that appear under their name only when whole.
+"""
+
+from segnoise.windows.atomic import atomic_output, refuse_existing
+from segnoise.windows.plan import Window, plan
+
+__all__ = ["Window", "atomic_output", "plan", "refuse_existing"]
