@@ -81,8 +81,10 @@ class ArrayLabels:
     """Labels over an integer array ``*S``."""
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self._array = np.asarray(array)
+        if not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"labels must be integers, not {array.dtype}")
+        self._array = array if array.dtype != np.int8 else array.astype(np.int16)
         self.shape = tuple(self._array.shape)
 
     def read(self, window: Window) -> NDArray[np.int64]:
-        return cut(self._array.astype(np.int64, copy=False), window, IGNORE_INDEX)
+        return cut(self._array, window, IGNORE_INDEX).astype(np.int64)

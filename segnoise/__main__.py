@@ -1,0 +1,5 @@
+"""``python -m segnoise`` is the command line."""
+
+from segnoise.cli import main
+
+main()

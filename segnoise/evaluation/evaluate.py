@@ -1,0 +1,182 @@
+"""Scores of a run against labels: per class, boundaries, objects, calibration, and label-error detection."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segnoise.data import IGNORE_INDEX, Region, Source, WindowDataset, collate
+from segnoise.errors import UserError
+from segnoise.inference import predict_array
+from segnoise.metrics import (
+    BoundaryCounts,
+    Calibration,
+    DetectionCurve,
+    ObjectCounts,
+    boundary_counts,
+    boundary_f1,
+    confusion_matrix,
+    object_counts,
+    object_scores,
+    scores,
+)
+from segnoise.training import Model, Prepared, Run, load, prepare
+from segnoise.training.run import Which
+from segnoise.vector import label_instances
+from segnoise.windows import Window, atomic_output
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RegionSource:
+    """A box of a source, read as a source of its own."""
+
+    whole: Source
+    region: Region
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.region.window.size
+
+    @property
+    def channels(self) -> int:
+        return self.whole.channels
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        return self.whole.spacing
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return self.whole.read(window.shift(self.region.window.start))
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    split: str = "test",
+    checkpoint: Which = "best",
+    objects: bool = True,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The metrics of a run on one split of its own data, as written to ``metrics.json``.
+
+    Labels under synthetic noise are compared with their clean originals. A class that is absent from labels and
+    predictions is null and left out of the mean; pixels labelled 255 or without data count nowhere. Objects are
+    4-connected components of each class but the first (a class named ``boundary`` separates fields and is no
+    object); boundaries agree within 2 pixels. Where the clean labels are known (synthetic noise), the detection
+    of wrong training labels is scored too.
+
+    Raises:
+        UserError: no such run, checkpoint or split, or data that moved since training.
+    """
+    started = time.monotonic()
+    model = load(run, checkpoint)
+    folder = run_folder(run)
+    prepared = prepare(model.config, Run(folder))
+    if split not in prepared.regions or not prepared.regions[split]:
+        known = [name for name, boxes in prepared.regions.items() if boxes]
+        raise UserError(f"--split {split}: the run has no such split or it is empty; known: {', '.join(known)}")
+    metrics = score_regions(model, prepared, prepared.regions[split], objects, device, progress)
+    if prepared.clean is not None:
+        curve = detection(model, prepared, device)
+        metrics |= {"label_error_auroc": curve.auroc(), "label_error_ap": curve.average_precision()}
+    return {"split": split, "checkpoint": checkpoint, **metrics, "seconds": round(time.monotonic() - started, 3)}
+
+
+def run_folder(run: str | Path) -> Path:
+    """The folder of a run that is named by its folder or by a checkpoint inside it."""
+    path = Path(run)
+    return path if path.is_dir() else path.resolve().parent.parent
+
+
+def score_regions(
+    model: Model,
+    prepared: Prepared,
+    regions: Sequence[Region],
+    objects: bool = True,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The metrics of a model over some regions, pooled over all their pixels and objects."""
+    classes = model.classes
+    truth_of = prepared.clean or prepared.given
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    boundary = {k: BoundaryCounts() for k in range(1, len(classes))}
+    found = ObjectCounts()
+    calibration = Calibration()
+    for done, region in enumerate(regions, 1):
+        source = RegionSource(prepared.sources[region.index], region)
+        probabilities, observed = predict_array(model, source, model.window, model.window // 4, device=device)
+        truth = np.where(observed, truth_of[region.index].read(region.window), IGNORE_INDEX)
+        valid = truth != IGNORE_INDEX
+        prediction = probabilities.argmax(0)
+        confusion += confusion_matrix(truth, prediction, len(classes))
+        calibration.add(probabilities.max(0), prediction == truth, valid)
+        for k in boundary:
+            boundary[k] += boundary_counts(truth, prediction, k)
+        if objects:
+            found += _objects(truth, prediction, classes)
+        if progress is not None:
+            progress(done, len(regions))
+    per_boundary = {classes[k]: boundary_f1(counts) for k, counts in boundary.items()}
+    known = [value for value in per_boundary.values() if value is not None]
+    result = scores(confusion, classes)
+    result["boundary_f1"] = {"mean": float(np.mean(known)) if known else None, "per_class": per_boundary}
+    if objects:
+        result |= object_scores(found)
+    return {**result, "ece": calibration.ece(), "n_images": len(regions)}
+
+
+def _objects(truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any]], classes: list[str]) -> ObjectCounts:
+    """Objects of every class but the background, matched within their class."""
+    total = ObjectCounts()
+    valid = truth != IGNORE_INDEX
+    boundary = classes.index("boundary") if "boundary" in classes else None
+    for k in range(1, len(classes)):
+        if k != boundary:
+            a = label_instances(truth.astype(np.uint8), field=k, boundary=boundary)
+            b = label_instances(np.where(valid, prediction, IGNORE_INDEX).astype(np.uint8), field=k, boundary=boundary)
+            total += object_counts(a, b, valid)
+    return total
+
+
+def detection(model: Model, prepared: Prepared, device: str = "cpu", split: str = "train") -> DetectionCurve:
+    """How well the run's label-error map finds the wrong labels of a split whose clean labels are known."""
+    if prepared.clean is None:
+        raise ValueError("the clean labels are not known")
+    data = model.config.data
+    dataset = WindowDataset(
+        prepared.sources, prepared.given, prepared.regions[split], data.window, prepared.scaling,
+        seed=model.config.seed, clean=prepared.clean, augment=False, photometric=0.0,
+    )  # fmt: skip
+    curve = DetectionCurve()
+    system = model.system.to(device).eval()
+    for start in range(0, len(dataset), 8):
+        batch = collate([dataset[k] for k in range(start, min(start + 8, len(dataset)))])
+        tensors = {k: v.to(device) for k, v in batch.items() if isinstance(v, torch.Tensor) and k != "clean"}
+        _, result = system.inspect(tensors)
+        clean = batch["clean"]
+        valid = (batch["mask"] != IGNORE_INDEX) & (clean != IGNORE_INDEX)
+        wrong = (batch["mask"] != clean)[valid]
+        curve.add(result.label_error.cpu()[valid].numpy(), wrong.numpy())
+    return curve
+
+
+def write_metrics(metrics: dict[str, Any], path: Path, overwrite: bool = True) -> None:
+    """Writes metrics as JSON, atomically."""
+    with atomic_output(path, overwrite) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n")

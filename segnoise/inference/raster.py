@@ -1,0 +1,192 @@
+"""Prediction of rasters larger than memory: overlapped windows, blended, streamed to a tiled GeoTIFF."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from segnoise.data import IGNORE_INDEX, ImageSource, RasterSource, Source
+from segnoise.errors import UserError
+from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing
+
+Progress = Callable[[int, int], None]
+
+
+def predict_raster(
+    model: nn.Module,
+    scene: str | Path | Source,
+    out: str | Path,
+    *,
+    window: int | None = None,
+    overlap: int | None = None,
+    batch_size: int = 4,
+    scores: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Path:
+    """Class labels of a whole raster from any torch module, written on the raster's own grid.
+
+    Windows overlap and their probabilities are blended with raised-cosine weights that sum to 1 at each pixel; rows
+    are written as soon as no later window touches them, so memory grows with the width of the scene and the size
+    of the window, not with the scene's height.
+
+    Args:
+        model: raw pixel values ``B C H W`` to logits ``B K H W``; a run's model from ``segnoise.load`` or your own.
+            An attribute ``fill`` (a raw value per band) says what to put where a pixel is not observed; 0 otherwise.
+        scene: path of a raster (or a Source).
+        out: GeoTIFF to write: uint8 class indices, 255 where the scene has no data.
+        window, overlap: pixels; by default the model's own window (else 256) and a quarter of it.
+        scores: also write the probabilities of all classes, float32, one band a class, nan where no data.
+        overwrite: replace existing outputs.
+        progress: called with (windows done, windows in all).
+
+    Returns:
+        The path of ``out``.
+
+    Raises:
+        UserError: unreadable scene, a band count that the model was not trained on, existing or unwritable output,
+            a window that leaves no stride.
+
+    >>> import tempfile, torch
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with rasterio.open(folder / "s.tif", "w", driver="GTiff", width=40, height=30, count=1, dtype="uint8",
+    ...                    crs="EPSG:32736", transform=rasterio.Affine(10, 0, 0, 0, -10, 0)) as dst:
+    ...     dst.write(np.arange(1200).reshape(1, 30, 40) % 200)
+    >>> class Threshold(nn.Module):
+    ...     def forward(self, x):
+    ...         return torch.cat([100.5 - x, x - 100.5], 1)
+    >>> path = predict_raster(Threshold(), folder / "s.tif", folder / "labels.tif", window=16, overlap=4)
+    >>> with rasterio.open(path) as src:
+    ...     bool((src.read(1) == (np.arange(1200).reshape(30, 40) % 200 > 100)).all())
+    True
+    """
+    source = RasterSource(scene) if isinstance(scene, str | Path) else scene
+    side = window or getattr(model, "window", 256)
+    margin = side // 4 if overlap is None else overlap
+    if not 0 <= margin < side:
+        raise UserError(f"overlap {margin}: must be at least 0 and below the window {side}")
+    channels = getattr(model, "channels", source.channels)
+    if channels != source.channels:
+        raise UserError(f"{source.name}: has {source.channels} bands, but the model was trained on {channels}")
+    out = refuse_existing(out, overwrite)
+    with contextlib.ExitStack() as stack:
+        labels_path = stack.enter_context(atomic_output(out, overwrite))
+        writers = [stack.enter_context(_writer(labels_path, source, "uint8", 1, model))]
+        if scores is not None:
+            scores_path = stack.enter_context(atomic_output(scores, overwrite))
+        for rows, probabilities, observed in _bands(model, source, side, margin, batch_size, device, progress):
+            if scores is not None and len(writers) == 1:
+                writers.append(
+                    stack.enter_context(_writer(scores_path, source, "float32", len(probabilities), model))
+                )
+            labels = probabilities.argmax(0).astype(np.uint8)
+            labels[~observed] = IGNORE_INDEX
+            box = rasterio.windows.Window(0, rows.start, labels.shape[1], labels.shape[0])
+            writers[0].write(labels, 1, window=box)
+            if scores is not None:
+                writers[1].write(np.where(observed, probabilities, np.nan).astype(np.float32), window=box)
+    return out
+
+
+def predict_array(
+    model: nn.Module, source: Source, window: int, overlap: int, batch_size: int = 4, device: str = "cpu"
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Blended probabilities ``K H W`` and ``observed`` of a source that fits in memory."""
+    bands = list(_bands(model, source, window, overlap, batch_size, device, None))
+    return np.concatenate([p for _, p, _ in bands], axis=1), np.concatenate([o for _, _, o in bands], axis=0)
+
+
+def _bands(
+    model: nn.Module, source: Source, side: int, overlap: int, batch_size: int, device: str, progress: Progress | None
+) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.bool_]]]:
+    """Finished rows, top to bottom: their slice, probabilities ``K rows W`` and which pixels are observed."""
+    shape = source.shape
+    windows = plan(shape, (side, side), overlap)
+    blend = Blend(shape, (side, side), overlap)
+    rows = sorted({w.start[0] for w in windows})
+    buffer: NDArray[np.float32] | None = None
+    observed = np.zeros((side, shape[1]), dtype=bool)
+    done = 0
+    model = model.to(device).eval()
+    for k, top in enumerate(rows):
+        row = [w for w in windows if w.start[0] == top]
+        for w, p, seen in _infer(model, source, row, batch_size, device):
+            if buffer is None:
+                buffer = np.zeros((len(p), side, shape[1]), dtype=np.float32)
+            columns = slice(w.start[1], min(w.stop[1], shape[1]))
+            width = columns.stop - columns.start
+            buffer[:, :, columns] += (p * blend.weight(w))[:, :, :width]
+            observed[:, columns] |= seen[:, :width]
+            done += 1
+            if progress is not None:
+                progress(done, len(windows))
+        assert buffer is not None
+        end = rows[k + 1] if k + 1 < len(rows) else shape[0]
+        finished = end - top
+        yield slice(top, end), buffer[:, :finished].copy(), observed[:finished].copy()
+        buffer = _advance(buffer, finished, axis=1)
+        observed = _advance(observed, finished, axis=0)
+
+
+def _advance(array: NDArray[Any], rows: int, axis: int) -> NDArray[Any]:
+    """The array moved up by some rows, with zeros below."""
+    moved = np.zeros_like(array)
+    keep = array.shape[axis] - rows
+    if keep > 0:
+        index: list[slice] = [slice(None)] * array.ndim
+        target, origin = list(index), list(index)
+        target[axis], origin[axis] = slice(0, keep), slice(rows, None)
+        moved[tuple(target)] = array[tuple(origin)]
+    return moved
+
+
+@torch.inference_mode()
+def _infer(
+    model: nn.Module, source: Source, windows: Sequence[Window], batch_size: int, device: str
+) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
+    """Probabilities of each window; the next batch is read while the model works on this one."""
+    fill = np.asarray(getattr(model, "fill", (0.0,) * source.channels), dtype=np.float32)[:, None, None]
+    batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+
+    def read(batch: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        pairs = [source.read(w) for w in batch]
+        images = np.stack([np.where(seen, image, fill) for image, seen in pairs])
+        return images.astype(np.float32), np.stack([seen for _, seen in pairs])
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, batches[0])
+        for k, batch in enumerate(batches):
+            images, seen = ahead.result()
+            if k + 1 < len(batches):
+                ahead = reader.submit(read, batches[k + 1])
+            logits = model(torch.from_numpy(images).to(device))
+            probabilities = logits.float().softmax(1).cpu().numpy()
+            yield from zip(batch, probabilities, seen, strict=True)
+
+
+@contextlib.contextmanager
+def _writer(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
+    """A tiled, compressed GeoTIFF on the source's grid."""
+    geobox = source.geobox if isinstance(source, RasterSource | ImageSource) else None
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "height": source.shape[0], "width": source.shape[1], "count": count, "dtype": dtype,
+        "nodata": IGNORE_INDEX if dtype == "uint8" else float("nan"), "tiled": True, "blockxsize": 256,
+        "blockysize": 256, "compress": "deflate", "predictor": 2 if dtype == "uint8" else 3, "bigtiff": "if_safer",
+    }  # fmt: skip
+    if geobox is not None:
+        profile |= {"crs": str(geobox.crs.to_wkt()) if geobox.crs else None, "transform": geobox.affine}
+    classes = getattr(model, "classes", None)
+    with rasterio.open(path, "w", **profile) as dst:
+        if classes:
+            dst.update_tags(classes=", ".join(f"{k} {name}" for k, name in enumerate(classes)))
+        yield dst

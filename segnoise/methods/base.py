@@ -1,0 +1,159 @@
+"""The contract of a method: how supervision is made from the networks' outputs and the given labels.
+
+A method may *retarget*, *reweight* or *regularise*. It is a module (so its parameters and buffers are saved),
+pure except in its own buffers, and never touches files, devices, gradients or the optimiser. Notation, per
+pixel i: logits z, p = softmax(z), given label y, target tau (sums to 1), weight w, label known v in {0, 1}.
+The loss that the objective makes of it is
+
+    L = sum_i w_i (- sum_k tau_ik log p_ik) / sum_i v_i + regularisers.
+
+The normaliser counts valid labels, not weights: a weight of 0 removes a pixel's gradient and changes no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A copy of the network whose weights are an exponential moving average of the student's.
+
+    After step s the average moves with ``min(decay, (1 + s) / (10 + s))``; buffers are copied.
+    """
+
+    decay: float = 0.98
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks the training loop (or the caller of the objective) to provide."""
+
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one network says about a batch.
+
+    Args:
+        logits: class scores before the softmax, ``B C *S``.
+        teacher: probabilities of the teacher on the same input, ``B C *S``, or a function that computes them
+            (then a step in which no method looks at the teacher does not pay for it).
+    """
+
+    logits: Float[Tensor, "B C *S"]
+    teacher: Float[Tensor, "B C *S"] | Callable[[], Float[Tensor, "B C *S"]] | None = None
+
+    @cached_property
+    def log_p(self) -> Float[Tensor, "B C *S"]:
+        """log softmax of the logits, float32, with gradient."""
+        return self.logits.float().log_softmax(1)
+
+    @cached_property
+    def p(self) -> Float[Tensor, "B C *S"]:
+        """Probabilities without gradient: what methods use as evidence."""
+        return self.log_p.detach().exp()
+
+    @cached_property
+    def teacher_p(self) -> Float[Tensor, "B C *S"] | None:
+        """The teacher's probabilities, float32, without gradient."""
+        p = self.teacher() if callable(self.teacher) else self.teacher
+        return None if p is None else p.detach().float()
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What one network is told: soft targets, weights, and the probability that each given label is wrong.
+
+    ``target`` ``B C *S`` sums to 1 over classes where the label is valid and is 0 elsewhere; ``weight`` ``B *S``
+    is >= 0 and 0 where the label is not valid; ``label_error`` ``B *S`` in [0, 1] or None; ``calibrated`` says
+    whether it is meant as a probability or as a score.
+    """
+
+    target: Float[Tensor, "B C *S"]
+    weight: Float[Tensor, "B *S"]
+    label_error: Float[Tensor, "B *S"] | None = None
+    calibrated: bool = False
+
+    def reweight(self, g: Callable[[Tensor], Tensor], output: Output) -> Supervision:
+        """The weight g(p_y) on cross-entropy, for any loss that depends on p_y alone; works on soft targets too.
+
+        With target tau the weight is ``sum_k tau_k g(p_k)`` and the new target ``tau_k g(p_k)`` over that sum:
+        the gradient of ``sum_k tau_k l(k)``.
+        """
+        product = self.target * g(output.p)
+        share = product.sum(1)
+        target = torch.where((share > 0).unsqueeze(1), product / share.clamp_min(1e-30).unsqueeze(1), self.target)
+        return replace(self, target=target, weight=self.weight * share)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where training stands.
+
+    Args:
+        progress: fraction of the planned optimiser steps already done, in [0, 1].
+        step: number of optimiser steps done.
+        n_valid: valid labels of the whole optimiser step over all ranks; None means those of the batch at hand.
+        n_images: images of the whole optimiser step over all ranks; None means those of the batch at hand.
+        world: number of data-parallel ranks (whose gradients are averaged).
+    """
+
+    progress: float = 1.0
+    step: int = 0
+    n_valid: float | None = None
+    n_images: int | None = None
+    world: int = 1
+
+    def mean(self, values: Float[Tensor, "B *S"], valid: Bool[Tensor, "B *S"]) -> Float[Tensor, ""]:
+        """The mean over the valid pixels of the whole step, so that ranks and micro-batches add up exactly."""
+        total = float(valid.sum()) if self.n_valid is None else self.n_valid
+        return self.world * torch.where(valid, values, 0.0).sum() / max(total, 1.0)
+
+    def mean_images(self, values: Float[Tensor, "B"]) -> Float[Tensor, ""]:
+        """The mean over the images of the whole step."""
+        return self.world * values.sum() / (self.n_images or max(len(values), 1))
+
+
+class Method(nn.Module):
+    """A way to learn from imperfect labels. Subclasses override the hooks they need.
+
+    Class attributes: ``needs`` (what must be provided), ``supplies`` (subset of ``target``, ``weight``,
+    ``regulariser``; composition rules read only this), ``evidence``: ``"posterior"`` if the target is a posterior
+    over the true class, ``"self"`` if the weight depends on the network's own probabilities (the two together
+    would use the same evidence twice and are refused).
+    """
+
+    needs: Needs = Needs()
+    supplies: frozenset[str] = frozenset()
+    evidence: ClassVar[str | None] = None
+
+    def supervise(
+        self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
+    ) -> list[Supervision]:
+        """New supervision, one per network. Results are detached and masked to valid labels by the objective."""
+        return supervision
+
+    def regularise(
+        self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
+    ) -> dict[str, Tensor]:
+        """Named scalars added to the loss, already averaged with ``ctx.mean`` or ``ctx.mean_images``."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The parts of a loss, for the log: the supervised term and each regulariser, without gradient."""
+
+    supervised: Tensor
+    regularisers: dict[str, Tensor] = field(default_factory=dict)

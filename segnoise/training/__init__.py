@@ -1,0 +1,21 @@
+"""From a configuration to a run: data made ready, the system (network, teacher, objective), the loop, checkpoints
+and exact resume.
+"""
+
+from segnoise.training.loop import Interrupted, train
+from segnoise.training.prepare import Prepared, prepare
+from segnoise.training.run import Model, Run, checkpoint_path, load
+from segnoise.training.system import System, build_system
+
+__all__ = [
+    "Interrupted",
+    "Model",
+    "Prepared",
+    "Run",
+    "System",
+    "build_system",
+    "checkpoint_path",
+    "load",
+    "prepare",
+    "train",
+]

@@ -1,0 +1,427 @@
+"""The training loop: short, on Lightning Fabric, resumable bit for bit.
+
+Everything random in a step is a function of (seed, epoch, position) or of (seed, step, rank), so a checkpoint needs
+no generator state and a resumed run repeats what an uninterrupted one would have done, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import logging
+import math
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from segnoise.config import Config
+from segnoise.data import Region, Sample, WindowDataset, collate
+from segnoise.draws import generator
+from segnoise.errors import UserError
+from segnoise.metrics import confusion_matrix, scores
+from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
+from segnoise.training.prepare import Prepared, prepare
+from segnoise.training.run import Run, restore
+from segnoise.training.system import System, build_system
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """Training was asked to stop by a signal, and has saved its state."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by signal {signum}; go on with --resume")
+        self.signum = signum
+
+
+@dataclass
+class State:
+    """Where training stands: what a checkpoint holds beside weights."""
+
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def train(
+    config: Config,
+    run: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Trains what a configuration describes and returns the run's folder.
+
+    Args:
+        config: the run, see segnoise.config.
+        run: the folder to write: config.yaml, prepared.json, labels/, log.csv, checkpoints/{last,best}.ckpt.
+        resume: go on from checkpoints/last.ckpt; on the CPU the result equals the uninterrupted run bit for bit.
+        overwrite: delete an existing run first.
+        quiet: no progress bar.
+
+    Raises:
+        UserError: bad data or configuration; an existing run without ``resume`` or ``overwrite``; a run of another
+            configuration; a loss that is not finite.
+        Interrupted: after SIGINT or SIGTERM, with the state saved.
+    """
+    place = Run(Path(run))
+    fabric = _fabric(config)
+    fabric.launch()
+    state, checkpoint = State(), None
+    if fabric.is_global_zero:
+        _open_folder(config, place, resume, overwrite)
+    fabric.barrier()
+    if resume and place.checkpoint("last").is_file():
+        checkpoint = load_checkpoint(place.checkpoint("last"))
+    prepared = _prepare_once(fabric, config, place)
+    system = build_system(config, prepared.channels)
+    optimiser = torch.optim.AdamW(
+        [p for p in system.parameters() if p.requires_grad],
+        lr=config.training.lr,
+        weight_decay=config.training.weight_decay,
+    )
+    if checkpoint is not None:
+        restore(system, checkpoint["system"], place.checkpoint("last"))
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        state = State(**checkpoint["state"])
+    loop = _Loop(config, place, fabric, prepared, system, optimiser, state)
+    with _signals() as stop:
+        loop.run(stop, quiet)
+    return place.folder
+
+
+def _fabric(config: Config) -> Fabric:
+    training = config.training
+    devices = training.devices
+    if devices == "auto" and training.accelerator in ("auto", "cpu") and not torch.cuda.is_available():
+        devices = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return Fabric(
+                accelerator=training.accelerator,
+                devices=devices,
+                strategy="ddp" if isinstance(devices, int) and devices > 1 else "auto",
+                precision=training.precision,
+            )
+        except Exception as error:
+            raise UserError(f"training.accelerator, devices or precision: not available here ({error})") from error
+
+
+def _open_folder(config: Config, run: Run, resume: bool, overwrite: bool) -> None:
+    """Makes the run's folder, or checks that the one there is this run."""
+    if run.folder.exists() and not run.folder.is_dir():
+        raise UserError(f"{run.folder}: is a file; give another folder for the run with -o")
+    if run.config.is_file():
+        if overwrite:
+            shutil.rmtree(run.folder)
+        elif not resume:
+            raise UserError(f"{run.folder}: already holds a run; go on with --resume, or start anew with --overwrite")
+        else:
+            _check_same(config, run)
+    elif run.folder.is_dir() and any(run.folder.iterdir()):
+        raise UserError(f"{run.folder}: is not empty and holds no run; give another folder with -o")
+    elif resume:
+        raise UserError(f"{run.folder}: there is no run to resume; leave --resume out")
+    try:
+        (run.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        config.write(run.config)
+    except OSError as error:
+        raise UserError(f"{run.folder}: cannot be written ({error.strerror}); choose another folder with -o") from error
+
+
+def _check_same(config: Config, run: Run) -> None:
+    from segnoise.config import load_config
+
+    before = load_config(run.config)
+    if before.fingerprint() != config.fingerprint():
+        old, new = before.model_dump(), config.model_dump()
+        changed = next((key for key in new if key != "name" and old[key] != new[key]), "configuration")
+        raise UserError(
+            f"{run.folder}: was trained with another configuration ({changed} differs); use another folder with -o, "
+            "or --overwrite"
+        )
+
+
+def _prepare_once(fabric: Fabric, config: Config, run: Run) -> Prepared:
+    """The first rank writes the label rasters, the others read them."""
+    if fabric.is_global_zero:
+        prepared = prepare(config, run)
+        fabric.barrier()
+        return prepared
+    fabric.barrier()
+    return prepare(config, run)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; a second one kills."""
+    received: list[int] = []
+
+    def note(signum: int, _frame: Any) -> None:
+        received.append(signum)
+        signal.signal(signum, signal.SIG_DFL)
+
+    try:
+        old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are someone else's business
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+class _Keys:
+    """The sample keys of the remaining steps of a training, batch by batch, for one rank."""
+
+    def __init__(self, start: int, stop: int, per_epoch: int, batch: int, rank: int, world: int) -> None:
+        self.start, self.stop, self.per_epoch = start, stop, per_epoch
+        self.batch, self.rank, self.world = batch, rank, world
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.start, self.stop):
+            epoch, within = divmod(step, self.per_epoch)
+            first = (within * self.world + self.rank) * self.batch
+            yield [(epoch, first + j) for j in range(self.batch)]
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class _Loop:
+    """One training, from wherever its state stands to its end."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: Run,
+        fabric: Fabric,
+        prepared: Prepared,
+        system: System,
+        optimiser: torch.optim.Optimizer,
+        state: State,
+    ) -> None:
+        self.config, self.run_, self.fabric, self.state = config, run, fabric, state
+        self.module, self.optimiser = fabric.setup(system, optimiser)
+        self.system = system
+        self.scaling = prepared.scaling
+        data = config.data
+        self.train_set = self._dataset(prepared, prepared.regions["train"], training=True)
+        self.val_set = self._dataset(prepared, prepared.regions["val"], training=False)
+        training, world = config.training, fabric.world_size
+        samples = data.samples_per_epoch or len(self.train_set)
+        self.per_epoch = max(math.ceil(samples / (training.batch_size * world)), 1)
+        self.total = self.per_epoch * training.epochs
+        self.started = time.monotonic() - state.seconds
+
+    def _dataset(self, prepared: Prepared, regions: list[Region], training: bool) -> WindowDataset:
+        data = self.config.data
+        return WindowDataset(
+            prepared.sources,
+            prepared.given,
+            regions,
+            data.window,
+            prepared.scaling,
+            seed=self.config.seed,
+            augment=training and data.augment,
+            photometric=data.photometric if training else 0.0,
+        )
+
+    def run(self, stop: list[int], quiet: bool) -> None:
+        config, state, rank = self.config, self.state, self.fabric.global_rank
+        if self.fabric.is_global_zero:
+            self._rewrite_log()
+        keys = _Keys(state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size)
+        batches = self._loader(self.train_set, keys)
+        with self._progress(quiet) as advance:
+            for batch in batches:
+                if self._finished_early():
+                    break
+                losses = self._step(batch)
+                for key, value in losses.items():
+                    state.sums[key] = state.sums.get(key, 0.0) + value
+                state.step += 1
+                advance(state.step, losses["loss"])
+                if state.step % self.per_epoch == 0:
+                    self._end_epoch()
+                if self._any_rank(bool(stop)):
+                    self._save("last")
+                    raise Interrupted(stop[0] if stop else signal.SIGTERM)
+
+    def _step(self, batch: Sample) -> dict[str, float]:
+        state, config = self.state, self.config
+        torch.manual_seed(int(generator(config.seed, "step", state.step, self.fabric.global_rank).integers(2**62)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._lr(state.step)
+        tensors = self._to_device(batch)
+        n_valid = (tensors["mask"] != 255).sum().float()
+        n_images = len(tensors["mask"]) * self.fabric.world_size
+        if self.fabric.world_size > 1:
+            n_valid = self.fabric.all_reduce(n_valid, reduce_op="sum")
+        self.module.train()
+        parts: dict[str, Tensor] = self.module(
+            tensors,
+            progress=state.step / self.total,
+            step=state.step,
+            n_valid=float(n_valid),
+            n_images=n_images,
+            world=self.fabric.world_size,
+        )
+        if not torch.isfinite(parts["loss"]):
+            raise UserError(
+                f"{self.run_.folder}: the loss is not finite at step {state.step + 1}; lower training.lr, or check the "
+                "imagery for extreme values"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(parts["loss"])
+        self.optimiser.step()
+        self.system.update_teacher(state.step)
+        return {key: float(value) for key, value in parts.items()}
+
+    def _lr(self, step: int) -> float:
+        training = self.config.training
+        if training.schedule == "constant":
+            return training.lr
+        return training.lr * 0.5 * (1 + math.cos(math.pi * step / self.total))
+
+    def _to_device(self, batch: Sample) -> dict[str, Tensor]:
+        moved: dict[str, Tensor] = self.fabric.to_device(
+            {key: value for key, value in batch.items() if isinstance(value, Tensor) and key != "clean"}
+        )
+        return moved
+
+    def _loader(self, dataset: WindowDataset, batch_sampler: Any) -> DataLoader[Sample]:
+        return DataLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=collate,
+            num_workers=self.config.training.workers,
+            generator=torch.Generator(),
+        )
+
+    def _any_rank(self, stop: bool) -> bool:
+        if self.fabric.world_size == 1:
+            return stop
+        flag = self.fabric.all_reduce(torch.tensor(float(stop), device=self.fabric.device), reduce_op="sum")
+        return bool(flag > 0)
+
+    def _finished_early(self) -> bool:
+        patience = self.config.training.early_stopping
+        epochs = len(self.state.history)
+        return patience is not None and epochs - 1 - self.state.best_epoch >= patience and epochs > 0
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        means = {key: value / self.per_epoch for key, value in state.sums.items()}
+        state.sums = {}
+        validation = self._validate()
+        row = {
+            "epoch": float(len(state.history) + 1),
+            "step": float(state.step),
+            "lr": self._lr(state.step - 1),
+            **means,
+            **validation,
+            "seconds": time.monotonic() - self.started,
+        }
+        state.history.append(row)
+        score = validation["val_iou"]
+        if score > state.best:
+            state.best, state.best_epoch = score, len(state.history) - 1
+            self._save("best")
+        self._save("last")
+        if self.fabric.is_global_zero:
+            self._rewrite_log()
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Cross-entropy and mean IoU on the given validation labels."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        order = list(range(rank, len(self.val_set), world))
+        size = self.config.training.batch_size
+        num_classes = len(self.config.data.classes)
+        confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+        loss = torch.zeros(2, dtype=torch.float64)
+        self.module.eval()
+        for batch in self._loader(self.val_set, [order[i : i + size] for i in range(0, len(order), size)]):
+            tensors = self._to_device(batch)
+            with self.fabric.autocast():
+                logits = self.system.network(tensors["image"])
+            losses = torch.nn.functional.cross_entropy(
+                logits.float(), tensors["mask"], ignore_index=255, reduction="sum"
+            )
+            loss += torch.tensor([float(losses), float((tensors["mask"] != 255).sum())], dtype=torch.float64)
+            prediction = logits.argmax(1).cpu().numpy()
+            confusion += confusion_matrix(batch["mask"].numpy(), prediction, num_classes)
+        total = torch.cat([loss, torch.from_numpy(confusion).double().flatten()])
+        if world > 1:
+            total = self.fabric.all_reduce(total.to(self.fabric.device), reduce_op="sum").cpu()
+        pooled = total[2:].reshape(num_classes, num_classes).round().long().numpy()
+        mean = scores(pooled, self.config.data.classes)["iou"]["mean"]
+        return {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
+
+    def _save(self, which: Any) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        self.state.seconds = time.monotonic() - self.started
+        content = {
+            "config": self.config.model_dump(mode="json"),
+            "fingerprint": self.config.fingerprint(),
+            "scaling": self.scaling.to_dict(),
+            "system": {key: value.cpu() for key, value in self.system.state_dict().items()},
+            "optimiser": self.optimiser.state_dict(),
+            "state": vars(self.state),
+        }
+        save_checkpoint(self.run_.checkpoint(which), content)
+
+    def _rewrite_log(self) -> None:
+        """log.csv is the history of the checkpoint, so a resumed run continues it without gap or repetition."""
+        history = self.state.history
+        columns = list(dict.fromkeys(key for row in history for key in row)) or ["epoch", "step"]
+        temporary = self.run_.log.with_suffix(".partial")
+        with open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in history)
+        temporary.replace(self.run_.log)
+
+    @contextlib.contextmanager
+    def _progress(self, quiet: bool) -> Iterator[Any]:
+        columns = [
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[info]}"),
+        ]
+        disable = quiet or not self.fabric.is_global_zero
+        with Progress(*columns, console=Console(file=sys.stderr), disable=disable) as bar:
+            task = bar.add_task(f"train {self.config.name}", total=self.total, completed=self.state.step, info="")
+
+            def advance(step: int, loss: float) -> None:
+                history = self.state.history
+                iou = f"  val IoU {history[-1]['val_iou']:.3f}" if history else ""
+                bar.update(task, completed=step, info=f"loss {loss:.3f}{iou}")
+
+            yield advance
