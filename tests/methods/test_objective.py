@@ -1,0 +1,249 @@
+"""The contract of methods: composition, ignore, normalisation, and what each loss is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from segnoise.errors import UserError
+from segnoise.methods import Context, Objective, Output
+
+METHODS = [
+    ["cross_entropy"],
+    [{"name": "cross_entropy", "label_smoothing": 0.1, "dice": 0.5}],
+    ["gce"],
+    ["kms"],
+    [{"name": "cross_entropy", "dice": 1.0}, "kms"],
+]
+GRIDS = [(2, 9, 7), (1, 5, 6, 4)]
+
+
+def example(grid, num_classes, seed=0, dtype=torch.float32):
+    g = torch.Generator().manual_seed(seed)
+    logits = torch.randn(grid[0], num_classes, *grid[1:], generator=g, dtype=dtype).requires_grad_()
+    teacher = torch.randn(grid[0], num_classes, *grid[1:], generator=g, dtype=dtype).softmax(1)
+    mask = torch.randint(0, num_classes, grid, generator=g)
+    return logits, teacher, mask
+
+
+@pytest.mark.parametrize("methods", METHODS, ids=str)
+@pytest.mark.parametrize("grid", GRIDS, ids=["2-D", "3-D"])
+@pytest.mark.parametrize("num_classes", [2, 5])
+class TestEveryMethod:
+    def test_labels_and_outputs_under_ignore_change_no_bit(self, methods, grid, num_classes):
+        logits, teacher, mask = example(grid, num_classes)
+        mask[..., :3] = 255
+        objective = Objective(methods, num_classes)
+        other_logits, other_teacher, _ = example(grid, num_classes, seed=1)
+        ignored = (mask == 255).unsqueeze(1)
+        results = []
+        for z, t in [
+            (logits, teacher),
+            (torch.where(ignored, other_logits, logits), torch.where(ignored, other_teacher, teacher)),
+        ]:
+            result = objective(Output(z, teacher=t), {"mask": mask})
+            results.append((result.loss.detach(), result.target, result.weight, result.label_error))
+        for first, second in zip(*results, strict=True):
+            assert torch.equal(first, second)
+
+    @pytest.mark.parametrize("case", ["all ignored", "one valid", "one class", "huge logits", "bfloat16"])
+    def test_loss_and_gradient_stay_finite(self, methods, grid, num_classes, case):
+        logits, teacher, mask = example(grid, num_classes)
+        if case == "all ignored":
+            mask[:] = 255
+        if case == "one valid":
+            mask[:] = 255
+            mask.view(-1)[3] = 1
+        if case == "one class":
+            mask[:] = 1
+        if case == "huge logits":
+            logits = (logits.detach().sign() * 1e4).requires_grad_()
+            teacher = logits.detach().softmax(1)
+        z = logits.to(torch.bfloat16) if case == "bfloat16" else logits
+        loss = Objective(methods, num_classes)(Output(z, teacher=teacher), {"mask": mask}).loss
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(logits.grad).all()
+
+    def test_relabelling_the_classes_relabels_the_result(self, methods, grid, num_classes):
+        logits, teacher, mask = example(grid, num_classes)
+        order = torch.randperm(num_classes, generator=torch.Generator().manual_seed(2))
+        objective = Objective(methods, num_classes)
+        first = objective(Output(logits, teacher=teacher), {"mask": mask})
+        inverse = order.argsort()
+        second = objective(Output(logits[:, order], teacher=teacher[:, order]), {"mask": inverse[mask]})
+        torch.testing.assert_close(first.loss, second.loss)
+        torch.testing.assert_close(first.target[:, order], second.target)
+        torch.testing.assert_close(first.label_error, second.label_error)
+
+    def test_two_micro_batches_add_up_to_the_batch(self, methods, grid, num_classes):
+        logits, teacher, mask = example((4, *grid[1:]), num_classes)
+        mask[0, ..., :4] = 255
+        objective = Objective(methods, num_classes)
+        whole = objective(Output(logits, teacher=teacher), {"mask": mask}).loss
+        context = Context(n_valid=float((mask != 255).sum()), n_images=4)
+        parts = [
+            objective(Output(logits[s], teacher=teacher[s]), {"mask": mask[s]}, context=context).loss
+            for s in (slice(0, 1), slice(1, 4))
+        ]
+        torch.testing.assert_close(whole, sum(parts))
+
+    def test_a_confident_network_that_agrees_is_left_alone(self, methods, grid, num_classes):
+        _, _, mask = example(grid, num_classes)
+        logits = 20.0 * torch.nn.functional.one_hot(mask, num_classes).movedim(-1, 1).float()
+        result = Objective(methods, num_classes)(Output(logits, teacher=logits.softmax(1)), {"mask": mask})
+        assert result.label_error.max() < 0.05
+        if "label_smoothing" not in str(methods):
+            assert result.loss < 0.05
+
+
+def test_cross_entropy_equals_torch_with_class_weights_and_ignore():
+    logits, _, mask = example((2, 9, 7), 3)
+    mask[0, :4] = 255
+    weights = [0.2, 1.0, 3.0]
+    loss = Objective([{"name": "cross_entropy", "class_weights": weights}], 3)(logits, {"mask": mask}).loss
+    total = cross_entropy(logits, mask, weight=torch.tensor(weights), ignore_index=255, reduction="sum")
+    torch.testing.assert_close(loss, total / (mask != 255).sum())
+
+
+def test_label_smoothing_equals_torch():
+    logits, _, mask = example((2, 9, 7), 4)
+    loss = Objective([{"name": "cross_entropy", "label_smoothing": 0.1}], 4)(logits, {"mask": mask}).loss
+    torch.testing.assert_close(loss, cross_entropy(logits, mask, label_smoothing=0.1))
+
+
+def test_dice_term_equals_its_definition_and_skips_absent_classes():
+    logits, _, mask = example((2, 9, 7), 3)
+    mask[0][mask[0] == 2] = 0
+    plain = Objective(["cross_entropy"], 3)(logits, {"mask": mask}).loss
+    both = Objective([{"name": "cross_entropy", "dice": 1.0}], 3)(logits, {"mask": mask}).loss
+    p, expected = logits.softmax(1), []
+    for b in range(2):
+        per_class = []
+        for k in mask[b].unique():
+            g = (mask[b] == k).float()
+            per_class.append(1 - 2 * (p[b, k] * g).sum() / (p[b, k].sum() + g.sum()))
+        expected.append(torch.stack(per_class).mean())
+    torch.testing.assert_close(both - plain, torch.stack(expected).mean(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
+def test_gce_gradient_is_that_of_its_loss(q):
+    logits, _, mask = example((2, 9, 7), 3, dtype=torch.float32)
+    Objective([{"name": "gce", "q": q, "warmup": 0.0}], 3)(logits, {"mask": mask}).loss.backward()
+    direct = logits.detach().clone().requires_grad_()
+    p_y = direct.softmax(1).gather(1, mask.unsqueeze(1))
+    ((1 - p_y**q) / q).mean().backward()
+    torch.testing.assert_close(logits.grad, direct.grad, atol=1e-7, rtol=1e-4)
+
+
+def test_gce_tends_to_cross_entropy():
+    logits, _, mask = example((2, 9, 7), 3)
+    gce = Objective([{"name": "gce", "q": 1e-6, "warmup": 0.0}], 3)(logits, {"mask": mask}).loss
+    assert abs(gce - cross_entropy(logits, mask)) < 1e-4
+
+
+def test_gce_on_soft_targets_has_the_gradient_of_the_soft_loss():
+    logits, _, mask = example((2, 9, 7), 3)
+    stack = [{"name": "cross_entropy", "label_smoothing": 0.3}, {"name": "gce", "q": 0.5, "warmup": 0.0}]
+    Objective(stack, 3)(logits, {"mask": mask}).loss.backward()
+    direct = logits.detach().clone().requires_grad_()
+    tau = torch.nn.functional.one_hot(mask, 3).movedim(-1, 1) * 0.7 + 0.1
+    (tau * (1 - direct.softmax(1) ** 0.5) / 0.5).sum(1).mean().backward()
+    torch.testing.assert_close(logits.grad, direct.grad, atol=1e-7, rtol=1e-4)
+
+
+class TestKMS:
+    def test_changes_nothing_before_its_start(self):
+        logits, teacher, mask = example((2, 9, 7), 2)
+        plain = Objective(["cross_entropy"], 2)(logits, {"mask": mask}, progress=0.4)
+        kms = Objective(["kms"], 2)(Output(logits, teacher=teacher), {"mask": mask}, progress=0.4)
+        assert torch.equal(plain.loss, kms.loss)
+
+    def test_does_not_run_the_teacher_before_its_start(self):
+        logits, _, mask = example((2, 9, 7), 2)
+
+        def forbidden():
+            raise AssertionError("the teacher was asked")
+
+        Objective(["kms"], 2)(Output(logits, teacher=forbidden), {"mask": mask}, progress=0.1)
+
+    def test_logit_gradient_is_p_minus_tau(self):
+        logits, teacher, mask = example((2, 9, 7), 3)
+        result = Objective(["kms"], 3)(Output(logits, teacher=teacher), {"mask": mask})
+        result.loss.backward()
+        expected = (logits.detach().softmax(1) - result.target) / mask.numel()
+        torch.testing.assert_close(logits.grad, expected, atol=1e-7, rtol=1e-4)
+
+    def test_target_is_a_distribution_that_keeps_one_minus_pi_on_the_label(self):
+        logits, teacher, mask = example((2, 9, 7), 4)
+        result = Objective(["kms"], 4)(Output(logits, teacher=teacher), {"mask": mask})
+        torch.testing.assert_close(result.target.sum(1), torch.ones(2, 9, 7))
+        kept = result.target.gather(1, mask.unsqueeze(1)).squeeze(1)
+        torch.testing.assert_close(kept, 1 - result.label_error, atol=1e-5, rtol=1e-5)
+
+    def test_correlations_follow_the_axes_of_a_turned_crop(self):
+        logits, teacher, mask = example((2, 8, 8), 2)
+        objective = Objective([{"name": "kms", "rho": [0.95, 0.3]}], 2)
+        upright = objective(Output(logits, teacher=teacher), {"mask": mask, "orientation": torch.tensor([[1, 2]] * 2)})
+        turned = objective(
+            Output(logits.transpose(2, 3), teacher=teacher.transpose(2, 3)),
+            {"mask": mask.transpose(1, 2), "orientation": torch.tensor([[2, 1]] * 2)},
+        )
+        torch.testing.assert_close(upright.label_error.transpose(1, 2), turned.label_error)
+        wrong = objective(
+            Output(logits.transpose(2, 3), teacher=teacher.transpose(2, 3)),
+            {"mask": mask.transpose(1, 2), "orientation": torch.tensor([[1, 2]] * 2)},
+        )
+        assert (wrong.label_error - turned.label_error).abs().max() > 1e-3
+
+    def test_says_that_it_needs_a_teacher(self):
+        logits, _, mask = example((2, 9, 7), 2)
+        with pytest.raises(UserError, match="kms needs a teacher"):
+            Objective(["kms"], 2)(logits, {"mask": mask})
+
+
+class TestComposition:
+    @pytest.mark.parametrize(
+        ("stack", "names"),
+        [
+            (["kms", {"name": "cross_entropy", "label_smoothing": 0.1}], ("kms", "cross_entropy")),
+            (["kms", "gce"], ("kms", "gce")),
+            (["kms", {"name": "kms", "rho": 0.5}], ("kms", "kms")),
+        ],
+    )
+    def test_methods_that_do_not_compose_are_both_named(self, stack, names):
+        with pytest.raises(UserError) as caught:
+            Objective(stack, 2)
+        assert all(name in str(caught.value) for name in names)
+
+    def test_disjoint_suppliers_commute(self):
+        logits, teacher, mask = example((2, 9, 7), 3)
+        stack = [{"name": "cross_entropy", "class_weights": [1, 2, 3]}, "kms"]
+        losses = [
+            Objective(order, 3)(Output(logits, teacher=teacher), {"mask": mask}).loss
+            for order in (stack, stack[::-1])
+        ]
+        torch.testing.assert_close(*losses)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (["cross_entropi"], "did you mean 'cross_entropy'"),
+            ([{"name": "gce", "Q": 0.5}], "did you mean 'q'"),
+            ([{"name": "gce", "q": 3}], r"method\.q"),
+            ([{"name": "gce", "q": "a lot"}], "wrong type"),
+            ([{"q": 3}], "has no name"),
+            ([], "empty"),
+        ],
+    )
+    def test_mistakes_name_what_would_be_right(self, given, message):
+        with pytest.raises(UserError, match=message):
+            Objective(given, 2)
+
+    def test_a_label_outside_the_classes_is_named(self):
+        logits, _, mask = example((2, 9, 7), 2)
+        mask[0, 0, 0] = 7
+        with pytest.raises(UserError, match="label 7"):
+            Objective(["cross_entropy"], 2)(logits, {"mask": mask})
