@@ -1,0 +1,206 @@
+"""What covers look like: reflectance of pure materials, and how each cover mixes and textures them.
+
+Reflectances are blue, green, red, near infrared in 0-1, after public spectral libraries rounded to what a four-band
+sensor with 3 m pixels sees from above. Ranges overlap on purpose: meadows are as green as crops and open ground is as
+bare as a ploughed field, so that no band tells a field from other land.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MATERIALS: dict[str, tuple[float, float, float, float]] = {
+    "leaf": (0.028, 0.062, 0.032, 0.46),
+    "maize": (0.030, 0.068, 0.040, 0.41),
+    "legume": (0.030, 0.080, 0.040, 0.50),
+    "flower": (0.045, 0.105, 0.090, 0.42),
+    "ripe": (0.080, 0.120, 0.160, 0.30),
+    "straw": (0.105, 0.150, 0.200, 0.31),
+    "grass": (0.036, 0.074, 0.054, 0.37),
+    "dry": (0.072, 0.104, 0.132, 0.27),
+    "shrub": (0.030, 0.050, 0.042, 0.29),
+    "crown": (0.022, 0.040, 0.026, 0.32),
+    "tan": (0.085, 0.115, 0.150, 0.215),
+    "red": (0.058, 0.090, 0.165, 0.240),
+    "dark": (0.050, 0.064, 0.080, 0.120),
+    "dirt": (0.120, 0.155, 0.200, 0.260),
+    "asphalt": (0.088, 0.097, 0.107, 0.130),
+    "mud": (0.045, 0.055, 0.058, 0.070),
+    "clear": (0.045, 0.050, 0.032, 0.014),
+    "turbid": (0.060, 0.082, 0.078, 0.036),
+    "yard": (0.105, 0.130, 0.160, 0.220),
+}
+
+ROOFS: tuple[tuple[float, float, float, float], ...] = (
+    (0.34, 0.36, 0.37, 0.38),
+    (0.22, 0.23, 0.24, 0.25),
+    (0.09, 0.12, 0.23, 0.27),
+    (0.10, 0.13, 0.16, 0.20),
+    (0.16, 0.17, 0.15, 0.18),
+)
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The look of a cover; every patch draws its own values from the ranges.
+
+    ``plant`` and ``ground`` are mixtures of materials (``"soil"`` is the soil of the place); ``green`` is the plants'
+    share of the ground, ``slope`` its change across a patch, ``blotch`` its standard deviation at 2.5, 11 and 40 px;
+    ``rows`` are the amplitude of rows in that share and ``furrow`` in the ground's brightness, ``period`` their
+    distance in pixels, ``tramline`` the share lost where machines drive, ``trees`` the share of the ground under
+    crowns, ``roofs`` the share of building plots with a roof, ``wet`` how often water stands.
+    """
+
+    plant: dict[str, Range]
+    green: Range
+    ground: dict[str, Range] | None = None
+    slope: Range = (0.0, 0.0)
+    blotch: tuple[Range, Range, Range] = ((0.01, 0.03), (0.01, 0.04), (0.01, 0.05))
+    rows: Range = (0.0, 0.0)
+    furrow: Range = (0.0, 0.0)
+    period: Range = (4.0, 5.0)
+    tramline: Range = (0.0, 0.0)
+    trees: Range = (0.0, 0.0)
+    roofs: Range = (0.0, 0.0)
+    wet: Range = (0.0, 0.0)
+
+
+_EVEN = ((0.008, 0.022), (0.015, 0.045), (0.02, 0.07))
+_UNEVEN = ((0.02, 0.05), (0.03, 0.08), (0.03, 0.08))
+_WILD = ((0.03, 0.07), (0.05, 0.12), (0.04, 0.10))
+_STAND = {"slope": (0.0, 0.25), "wet": (0.0, 0.05), "trees": (0.0, 0.002)}
+
+CROPS: dict[str, Cover] = {
+    "maize": Cover(
+        {"maize": (0.6, 1.0), "leaf": (0.0, 0.4)},
+        (0.3, 0.95),
+        blotch=_EVEN,
+        rows=(0.025, 0.09),
+        furrow=(0.02, 0.06),
+        period=(3.0, 5.0),
+        **_STAND,
+    ),
+    "cereal": Cover(
+        {"leaf": (0.6, 1.0), "grass": (0.0, 0.4)},
+        (0.5, 0.98),
+        blotch=_EVEN,
+        rows=(0.01, 0.04),
+        period=(3.5, 6.0),
+        tramline=(0.08, 0.25),
+        **_STAND,
+    ),
+    "ripe": Cover(
+        {"ripe": (0.6, 1.0), "dry": (0.0, 0.4)},
+        (0.65, 0.98),
+        blotch=_EVEN,
+        rows=(0.02, 0.07),
+        period=(3.5, 6.0),
+        tramline=(0.08, 0.25),
+        **_STAND,
+    ),
+    "legume": Cover(
+        {"legume": (0.6, 1.0), "leaf": (0.0, 0.4)},
+        (0.3, 0.95),
+        blotch=_EVEN,
+        rows=(0.025, 0.08),
+        furrow=(0.02, 0.05),
+        period=(3.0, 4.5),
+        **_STAND,
+    ),
+    "sunflower": Cover(
+        {"flower": (0.4, 1.0), "leaf": (0.0, 0.6)},
+        (0.5, 0.95),
+        blotch=_EVEN,
+        rows=(0.02, 0.07),
+        furrow=(0.02, 0.05),
+        period=(3.0, 5.0),
+        **_STAND,
+    ),
+    "vegetables": Cover(
+        {"legume": (0.0, 0.6), "leaf": (0.2, 0.8), "grass": (0.0, 0.3)},
+        (0.3, 0.85),
+        blotch=_EVEN,
+        rows=(0.05, 0.16),
+        furrow=(0.03, 0.08),
+        period=(3.0, 4.5),
+        **_STAND,
+    ),
+    "stubble": Cover(
+        {"straw": (0.5, 1.0), "dry": (0.0, 0.5)},
+        (0.3, 0.85),
+        blotch=_EVEN,
+        rows=(0.03, 0.10),
+        furrow=(0.02, 0.06),
+        period=(3.5, 7.0),
+        tramline=(0.0, 0.2),
+        **_STAND,
+    ),
+    "bare": Cover(
+        {"dry": (0.0, 1.0), "grass": (0.0, 1.0)},
+        (0.0, 0.08),
+        blotch=_EVEN,
+        rows=(0.0, 0.02),
+        furrow=(0.025, 0.09),
+        period=(3.0, 6.0),
+        wet=(0.0, 0.08),
+    ),
+    "fallow": Cover(
+        {"dry": (0.2, 0.8), "grass": (0.2, 0.8)},
+        (0.15, 0.6),
+        blotch=_UNEVEN,
+        rows=(0.01, 0.05),
+        furrow=(0.02, 0.06),
+        period=(3.0, 6.0),
+        trees=(0.0, 0.008),
+    ),
+}
+"""The crops, among them fields that are bare, harvested or resting."""
+
+LAND: dict[str, Cover] = {
+    "pasture": Cover(
+        {"grass": (0.2, 1.0), "leaf": (0.0, 0.9), "dry": (0.0, 0.9)},
+        (0.4, 0.98),
+        slope=(0.0, 0.25),
+        blotch=_UNEVEN,
+        trees=(0.0, 0.02),
+        wet=(0.0, 0.06),
+    ),
+    "scrub": Cover(
+        {"dry": (0.2, 0.9), "grass": (0.2, 0.9), "shrub": (0.1, 0.5)},
+        (0.25, 0.8),
+        blotch=_WILD,
+        trees=(0.03, 0.22),
+        wet=(0.0, 0.02),
+    ),
+    "ground": Cover(
+        {"dry": (0.2, 1.0), "grass": (0.0, 0.8)},
+        (0.0, 0.25),
+        blotch=_UNEVEN,
+        slope=(0.0, 0.15),
+        trees=(0.0, 0.012),
+        wet=(0.0, 0.05),
+    ),
+    "wood": Cover({"shrub": (0.3, 0.7), "grass": (0.2, 0.5)}, (0.6, 0.95), blotch=_WILD, trees=(0.75, 0.95)),
+    "built": Cover(
+        {"grass": (0.3, 1.0), "dry": (0.0, 0.7)},
+        (0.2, 0.6),
+        ground={"yard": (0.6, 1.0), "soil": (0.0, 0.4)},
+        blotch=_WILD,
+        trees=(0.05, 0.16),
+        roofs=(0.35, 0.8),
+    ),
+    "verge": Cover({"grass": (0.4, 1.0), "dry": (0.1, 0.8)}, (0.5, 0.95), blotch=_WILD, trees=(0.0, 0.05)),
+    "hedge": Cover({"shrub": (0.6, 1.0), "grass": (0.0, 0.4)}, (0.8, 1.0), blotch=_WILD, trees=(0.45, 0.8)),
+    "dirt": Cover({"dry": (1.0, 1.0)}, (0.0, 0.15), ground={"dirt": (0.5, 1.0), "soil": (0.1, 0.5)}),
+    "asphalt": Cover({"dry": (1.0, 1.0)}, (0.0, 0.03), ground={"asphalt": (1.0, 1.0)}),
+    "wet": Cover({"grass": (0.5, 1.0), "shrub": (0.2, 0.6)}, (0.4, 0.8), ground={"mud": (1.0, 1.0)}),
+    "water": Cover(
+        {"grass": (1.0, 1.0)},
+        (0.0, 0.0),
+        ground={"clear": (0.1, 1.0), "turbid": (0.0, 0.9)},
+        blotch=((0.0, 0.0), (0.0, 0.0), (0.0, 0.01)),
+    ),
+}
+"""All land that is not a field."""
