@@ -2,7 +2,65 @@
 the sample dictionary every domain shares; ``scenes`` makes procedural landscapes with exact truth.
 """
 
+from segnoise.data.augment import (
+    PhotometricDraw,
+    apply_photometric,
+    draw_orientation,
+    draw_photometric,
+    orient,
+    unorient,
+)
+from segnoise.data.dataset import EpochSampler, FixedWindows, WindowDataset
+from segnoise.data.grid import describe_grid, pixel_spacing, same_grid
+from segnoise.data.image import ImageLabels, ImageSource
+from segnoise.data.pairing import Pair, find_images, is_vector, pair_labels, read_table
+from segnoise.data.polygons import read_polygons
+from segnoise.data.raster import RasterLabels, RasterSource, check_same_bands
 from segnoise.data.sample import IGNORE_INDEX, Meta, Sample, collate
+from segnoise.data.scaling import Scaling, fit_scaling
 from segnoise.data.source import ArrayLabels, ArraySource, Labels, Source
+from segnoise.data.splits import Region, block_split, source_split, whole_regions
+from segnoise.data.vectorlabels import VectorLabels, rasterize_instances, write_label_raster
 
-__all__ = ["IGNORE_INDEX", "ArrayLabels", "ArraySource", "Labels", "Meta", "Sample", "Source", "collate"]
+__all__ = [
+    "IGNORE_INDEX",
+    "ArrayLabels",
+    "ArraySource",
+    "EpochSampler",
+    "FixedWindows",
+    "ImageLabels",
+    "ImageSource",
+    "Labels",
+    "Meta",
+    "Pair",
+    "PhotometricDraw",
+    "RasterLabels",
+    "RasterSource",
+    "Region",
+    "Sample",
+    "Scaling",
+    "Source",
+    "VectorLabels",
+    "WindowDataset",
+    "apply_photometric",
+    "block_split",
+    "check_same_bands",
+    "collate",
+    "describe_grid",
+    "draw_orientation",
+    "draw_photometric",
+    "find_images",
+    "fit_scaling",
+    "is_vector",
+    "orient",
+    "pair_labels",
+    "pixel_spacing",
+    "rasterize_instances",
+    "read_polygons",
+    "read_table",
+    "same_grid",
+    "source_split",
+    "unorient",
+    "whole_regions",
+    "write_label_raster",
+]
