@@ -1,0 +1,96 @@
+"""From any model's class probabilities to the probability that each given label is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from segnoise.kms.posterior import kms_posterior
+
+
+def error_map(
+    probs: Float[Tensor, "B C *S"],
+    labels: Int[Tensor, "B *S"],
+    rho: float | Sequence[float] = 0.9,
+    mu: float = -2.0,
+    sigma: float = 1.3133,
+    steps: int = 10,
+    ignore_index: int = 255,
+) -> Float[Tensor, "B *S"]:
+    """``P(label is wrong)`` per pixel, when errors come in patches and a wrong label is any other class alike.
+
+    ``pi_i = E_q[ r_i w_i / ((1 - r_i) p_i(y_i) + r_i w_i) ]`` with ``w_i = (1 - p_i(y_i)) / (C - 1)`` and r the
+    error rate, a KMS field (:func:`segnoise.kms.kms_posterior`). As calibrated as the probabilities are.
+
+    Args:
+        probs: class probabilities, summing to 1 over axis 1.
+        labels: the given labels, class indices, ``ignore_index`` where there is none.
+        rho: correlation of the errors of neighbours along each axis; 0.9 is a length of 9.5 pixels.
+        mu: mean of the error logits.
+        sigma: standard deviation of the error logits.
+        steps: ascents of the posterior.
+        ignore_index: label without meaning; the map is 0 there.
+
+    Raises:
+        ValueError: fewer than two classes, or shapes that differ.
+
+    >>> probs = torch.full((1, 2, 8, 8), 0.1)
+    >>> probs[:, 1] = 0.9
+    >>> labels = torch.ones(1, 8, 8, dtype=torch.long)
+    >>> labels[0, 4:, 4:] = 0
+    >>> p_wrong = error_map(probs, labels)
+    >>> bool(p_wrong[0, 6, 6] > 0.5), bool(p_wrong[0, 1, 1] < 0.05)
+    (True, True)
+    """
+    if labels.shape != (probs.shape[0], *probs.shape[2:]):
+        raise ValueError(f"labels {tuple(labels.shape)} do not fit probabilities {tuple(probs.shape)}")
+    valid = labels != ignore_index
+    probs = probs if probs.dtype == torch.float64 else probs.float()
+    log_probs = probs.clamp(min=torch.finfo(probs.dtype).tiny).log()
+    log_odds = label_log_odds(log_probs, torch.where(valid, labels, 0))
+    return torch.where(valid, kms_posterior(log_odds, rho, mu, sigma, steps, valid=valid).p_wrong, 0.0)
+
+
+def label_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "B *S"]) -> Float[Tensor, "B *S"]:
+    """The evidence that each label is wrong: ``A = log((1 - p(y)) / (C - 1)) - log p(y)``.
+
+    Log-probabilities (``log_softmax`` of logits) keep it exact where p(y) rounds to one. Labels must be classes;
+    put any class where there is no label and discard the result there.
+
+    Raises:
+        ValueError: fewer than two classes.
+
+    >>> label_log_odds(torch.tensor([[[0.8], [0.2]]]).log(), torch.tensor([[0]]))
+    tensor([[-1.3863]])
+    """
+    classes = log_probs.shape[1]
+    if classes < 2:
+        raise ValueError(f"{classes} class: whether a label is wrong needs at least two")
+    index = labels.long().unsqueeze(1)
+    right = log_probs.gather(1, index).squeeze(1)
+    return log_probs.scatter(1, index, -torch.inf).logsumexp(1) - math.log(classes - 1) - right
+
+
+def soft_target(
+    log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "B *S"], p_wrong: Float[Tensor, "B *S"]
+) -> Float[Tensor, "B C *S"]:
+    """The posterior of the true class: ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))`` for k != y.
+
+    Exact when a wrong label is any other class alike: ``tau(k) = E_q[r p(k) / ((C - 1) Z)]`` with ``Z`` the
+    probability of the label. Stable where p(y) rounds to one. Labels must be classes, as for
+    :func:`label_log_odds`.
+
+    >>> log_probs = torch.tensor([[[0.5], [0.3], [0.2]]]).log()
+    >>> soft_target(log_probs, torch.tensor([[0]]), torch.tensor([[0.5]])).flatten()
+    tensor([0.5000, 0.3000, 0.2000])
+    """
+    index = labels.long().unsqueeze(1)
+    # A finite floor: where every other class has log-probability -inf they share the error equally.
+    floor = torch.finfo(log_probs.dtype).min / 4
+    others = log_probs.clamp(min=floor).scatter(1, index, -torch.inf).softmax(1)
+    wrong = p_wrong.unsqueeze(1)
+    return (others * wrong).scatter(1, index, 1 - wrong)

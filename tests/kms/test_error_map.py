@@ -1,0 +1,96 @@
+"""Probabilities and labels in, P(label wrong) out; the posterior of the true class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segnoise.kms import error_map, kms_posterior, label_log_odds, soft_target
+
+
+def random_case(classes: int, *grid: int) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(classes)
+    log_probs = (3 * torch.randn(2, classes, *grid, generator=rng, dtype=torch.float64)).log_softmax(1)
+    return log_probs, torch.randint(classes, (2, *grid), generator=rng)
+
+
+def test_two_classes_give_the_posterior_of_the_logit_difference() -> None:
+    log_probs, labels = random_case(2, 10, 12)
+    difference = (log_probs[:, 1] - log_probs[:, 0]) * torch.where(labels == 1, -1, 1)
+    assert torch.allclose(label_log_odds(log_probs, labels), difference)
+    assert torch.allclose(error_map(log_probs.exp(), labels, rho=0.8), kms_posterior(difference, 0.8).p_wrong)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_target_is_the_exact_posterior_of_the_true_class_for_uniform_confusion(classes: int) -> None:
+    log_probs, labels = random_case(classes, 5)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    rate = torch.sigmoid(-1.0 + 0.8 * torch.from_numpy(nodes))[:, None, None, None]
+    weights = torch.from_numpy(weights / weights.sum())[:, None, None, None]
+    p = log_probs.exp()
+    one_hot = torch.nn.functional.one_hot(labels, classes).movedim(-1, 1).double()
+    # joint of label y and truth k: (1 - r) p(y) for k = y, else r p(k) / (C - 1); normalised under each node
+    joint = one_hot * (1 - rate) * p + (1 - one_hot) * rate * p / (classes - 1)
+    expected = (weights * joint / joint.sum(2, keepdim=True)).sum(0)
+    p_wrong = 1 - (expected * one_hot).sum(1)
+    assert torch.allclose(soft_target(log_probs, labels, p_wrong), expected, atol=1e-12)
+
+
+def test_target_is_a_distribution_even_where_the_label_is_certain() -> None:
+    logits = torch.tensor([[[1e4, 50.0, 0.0], [0.0, 0.0, 1e4], [0.0, -50.0, 0.0]]])
+    labels = torch.tensor([[0, 0, 0]])
+    p_wrong = torch.tensor([[0.3, 0.3, 0.9]])
+    for log_probs in (logits.log_softmax(1), logits.softmax(1).log()):
+        target = soft_target(log_probs, labels, p_wrong)
+        assert torch.allclose(target.sum(1), torch.ones(1, 3))
+        assert torch.allclose(target[:, 0], 1 - p_wrong)
+        assert torch.allclose(target[0, 1:, 0], torch.tensor([0.15, 0.15]))
+
+
+def test_extreme_probabilities_are_finite_and_capped() -> None:
+    probs = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1).expand(1, 2, 6, 6)
+    right, wrong = torch.zeros(1, 6, 6, dtype=torch.long), torch.ones(1, 6, 6, dtype=torch.long)
+    assert error_map(probs, right).max() < 0.01
+    assert error_map(probs, wrong).min() > 0.9
+    assert error_map(probs.half(), wrong).min() > 0.9
+
+
+def test_ignored_labels_are_zero_and_have_no_influence() -> None:
+    log_probs, labels = random_case(3, 12, 9)
+    ignored = torch.rand(labels.shape, generator=torch.Generator().manual_seed(0)) < 0.4
+    labels = torch.where(ignored, 255, labels)
+    probs = log_probs.exp()
+    changed = torch.where(ignored.unsqueeze(1), torch.full_like(probs, 1 / 3), probs)
+    p_wrong = error_map(probs, labels)
+    assert torch.equal(p_wrong, error_map(changed, labels))
+    assert (p_wrong[ignored] == 0).all()
+    assert torch.equal(error_map(probs, torch.full_like(labels, 255)), torch.zeros(labels.shape).double())
+
+
+def test_relabelling_the_classes_changes_nothing() -> None:
+    log_probs, labels = random_case(4, 8, 8)
+    order = torch.tensor([2, 0, 3, 1])
+    relabelled = torch.argsort(order)[labels]
+    assert torch.allclose(error_map(log_probs.exp(), labels), error_map(log_probs[:, order].exp(), relabelled))
+
+
+def test_calibrated_probabilities_give_calibrated_errors(
+    draw_model: Callable[..., tuple[Tensor, Tensor, Tensor]],
+) -> None:
+    logits, labels, wrong = draw_model(images=2)
+    probs = torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], 1)
+    p_wrong = error_map(probs, labels)
+    for low, high in [(0.0, 0.1), (0.1, 0.4), (0.4, 0.8), (0.8, 1.0)]:
+        chosen = (p_wrong >= low) & (p_wrong < high)
+        assert abs(p_wrong[chosen].mean() - wrong[chosen].float().mean()) < 0.05
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        error_map(torch.full((1, 2, 4, 4), 0.5), torch.zeros(1, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match="at least two"):
+        error_map(torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long))

@@ -1,0 +1,168 @@
+"""The E-step: limits, symmetries, convergence, and calibration on data drawn from its own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from segnoise.kms import kms_posterior
+from segnoise.kms.posterior import _expected_sigmoid
+
+Model = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+def evidence(*shape: int, seed: int = 0) -> Tensor:
+    return 4 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def expected_calibration_error(p: Tensor, hit: Tensor, bins: int = 15) -> float:
+    index = (p * bins).long().clamp(max=bins - 1).flatten()
+    gap = torch.zeros(bins).index_add_(0, index, (p - hit.float()).flatten())
+    return float(gap.abs().sum() / p.numel())
+
+
+def prior_rate(mu: float, sigma: float) -> float:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    return float((weights / (1 + np.exp(-(mu + sigma * nodes)))).sum() / weights.sum())
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (2, 20, 30), (1, 6, 8, 10)])
+@pytest.mark.parametrize("rho", [0.0, 0.9, 0.9999])
+def test_without_evidence_the_posterior_is_the_prior(shape: tuple[int, ...], rho: float) -> None:
+    p_wrong, rate = kms_posterior(torch.zeros(shape), rho)
+    assert (rate - prior_rate(-2.0, 1.3133)).abs().max() < 1e-3
+    assert torch.equal(p_wrong, rate)
+
+
+def test_masked_pixels_carry_no_evidence() -> None:
+    A = evidence(2, 24, 24)
+    valid = torch.rand(2, 24, 24, generator=torch.Generator().manual_seed(1)) < 0.7
+    other = torch.where(valid, A, torch.tensor(float("nan")))
+    ours, theirs = kms_posterior(A, valid=valid), kms_posterior(other, valid=valid)
+    assert torch.equal(ours.p_wrong, theirs.p_wrong)
+    assert torch.equal(ours.p_wrong, kms_posterior(torch.where(valid, A, 0.0)).p_wrong)
+    nothing = kms_posterior(A, valid=torch.zeros_like(valid))
+    assert (nothing.rate - prior_rate(-2.0, 1.3133)).abs().max() < 1e-3
+
+
+def test_with_zero_correlation_pixels_are_exchangeable() -> None:
+    A = evidence(1, 12, 15).double()
+    order = torch.randperm(180, generator=torch.Generator().manual_seed(2))
+    shuffled = A.flatten()[order].reshape(1, 12, 15)
+    p = kms_posterior(A, 0.0).p_wrong.flatten()[order]
+    assert torch.allclose(kms_posterior(shuffled, 0.0).p_wrong.flatten(), p, atol=1e-12)
+
+
+def test_with_zero_correlation_a_constant_image_is_the_scalar_problem() -> None:
+    p_image = kms_posterior(torch.full((1, 9, 7), 2.5, dtype=torch.float64), 0.0, steps=200).p_wrong
+    p_pixel = kms_posterior(torch.full((1, 1), 2.5, dtype=torch.float64), 0.0, steps=200).p_wrong
+    assert torch.allclose(p_image, p_pixel.item() * torch.ones_like(p_image), atol=1e-9)
+
+
+def test_images_of_a_batch_do_not_meet() -> None:
+    A = evidence(3, 16, 20)
+    A[1] *= 0.1
+    alone = torch.cat([kms_posterior(a[None]).p_wrong for a in A])
+    assert torch.allclose(kms_posterior(A).p_wrong, alone, atol=1e-6)
+
+
+def test_flips_and_transposition_with_swapped_correlations() -> None:
+    A = evidence(1, 17, 23).double()
+    p = kms_posterior(A, (0.9, 0.6)).p_wrong
+    assert torch.allclose(kms_posterior(A.flip(1), (0.9, 0.6)).p_wrong.flip(1), p, atol=1e-10)
+    assert torch.allclose(kms_posterior(A.flip(2), (0.9, 0.6)).p_wrong.flip(2), p, atol=1e-10)
+    assert torch.allclose(kms_posterior(A.mT, (0.6, 0.9)).p_wrong.mT, p, atol=1e-10)
+
+
+def test_a_volume_that_does_not_vary_along_an_axis_of_length_one_is_its_image() -> None:
+    A = evidence(2, 12, 14)
+    assert torch.allclose(kms_posterior(A[:, None], 0.9).p_wrong[:, 0], kms_posterior(A, 0.9).p_wrong, atol=1e-6)
+
+
+def test_evidence_is_capped_so_no_pixel_decides_alone() -> None:
+    A = evidence(1, 16, 16)
+    A[0, 8, 8] = 1e4
+    capped = A.clone()
+    capped[0, 8, 8] = 8.0
+    assert torch.equal(kms_posterior(A).p_wrong, kms_posterior(capped).p_wrong)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.9, 0.9999, -0.9])
+@pytest.mark.parametrize("shape", [(1, 1, 40), (1, 40, 1), (1, 1, 1), (1, 8, 8)])
+@pytest.mark.parametrize("value", [1e4, -1e4, float("inf")])
+def test_extreme_evidence_gives_finite_probabilities(shape: tuple[int, ...], rho: float, value: float) -> None:
+    p_wrong, rate = kms_posterior(torch.full(shape, value), rho)
+    for p in (p_wrong, rate):
+        assert torch.isfinite(p).all()
+        assert p.min() >= 0
+        assert p.max() <= 1
+
+
+def test_half_precision_evidence_is_computed_in_float32() -> None:
+    A = evidence(1, 20, 20).bfloat16()
+    assert torch.equal(kms_posterior(A).p_wrong, kms_posterior(A.float()).p_wrong)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(kms_posterior(A).p_wrong, kms_posterior(A.float()).p_wrong)
+
+
+def test_no_autograd_graph_is_kept() -> None:
+    assert not kms_posterior(evidence(1, 8, 8).requires_grad_()).p_wrong.requires_grad
+
+
+def test_quadrature_matches_a_fine_rule() -> None:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    for deviation in (0.3, 0.7, 1.3133):
+        means = torch.linspace(-8, 8, 33, dtype=torch.float64)
+        first, spread = _expected_sigmoid(torch.exp(-means), torch.tensor(deviation, dtype=torch.float64))
+        s = 1 / (1 + np.exp(-(means.numpy()[:, None] + deviation * nodes)))
+        assert np.abs(first.numpy() - s @ weights).max() < 1e-3
+        assert np.abs(spread.numpy() - (s * (1 - s)) @ weights).max() < 3e-3
+
+
+def test_ten_steps_lie_within_half_a_point_of_a_hundred(draw_model: Model) -> None:
+    logits, labels, _ = draw_model(images=2)
+    A = torch.where(labels == 1, -logits, logits)
+    ten, hundred = (kms_posterior(A, 0.9, steps=k).p_wrong for k in (10, 100))
+    assert (ten - hundred).abs().mean() < 0.005
+
+
+def test_on_its_own_model_it_is_calibrated_and_ranks_above_the_classifier(draw_model: Model) -> None:
+    logits, labels, wrong = draw_model(images=4)
+    A = torch.where(labels == 1, -logits, logits)
+    p_wrong = kms_posterior(A, 0.9).p_wrong
+    plain = torch.sigmoid(A)
+    assert expected_calibration_error(p_wrong, wrong) <= 0.02
+    assert expected_calibration_error(plain, wrong) > 0.05
+    hit = wrong.flatten().numpy()
+    assert roc_auc_score(hit, p_wrong.flatten()) > roc_auc_score(hit, plain.flatten()) + 0.005
+    assert (p_wrong - wrong.float()).square().mean() < (plain - wrong.float()).square().mean()
+
+
+def test_it_stays_calibrated_when_errors_are_independent_after_all(draw_model: Model) -> None:
+    logits, labels, wrong = draw_model(images=4, rho=0.0)
+    p_wrong = kms_posterior(torch.where(labels == 1, -logits, logits), 0.9).p_wrong
+    assert expected_calibration_error(p_wrong, wrong) <= 0.02
+
+
+def test_a_patch_of_suspicion_weighs_more_the_larger_it_is() -> None:
+    centre = []
+    for half in (0, 1, 2, 4):
+        A = torch.full((1, 33, 33), -3.0)
+        A[0, 16 - half : 17 + half, 16 - half : 17 + half] = 3.0
+        centre.append(float(kms_posterior(A, 0.9).rate[0, 16, 16]))
+    assert centre == sorted(centre)
+    assert centre[-1] > 2 * centre[0]
+
+
+@pytest.mark.parametrize("options", [{"sigma": 0.0}, {"cap": -1.0}, {"rho": 1.0}, {"rho": (0.9,)}])
+def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"positive|correlation"):
+        kms_posterior(torch.zeros(1, 4, 4), **options)
+    with pytest.raises(ValueError, match="shape"):
+        kms_posterior(torch.zeros(1, 4, 4), valid=torch.ones(1, 4, dtype=torch.bool))
