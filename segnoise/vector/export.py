@@ -58,8 +58,13 @@ def write_polygons(frame: GeoDataFrame, path: str | PathLike[str], overwrite: bo
         raise UserError(f"{path}: only polygons can be written, but there are also {', '.join(sorted(others))}")
     if "id" in frame and not frame["id"].is_unique:
         raise UserError(f"{path}: the column 'id' has equal values; ids must differ")
-    with atomic_output(path, overwrite) as temporary:
-        write(frame, temporary, path.stem)
+    try:
+        with atomic_output(path, overwrite) as temporary:
+            write(frame, temporary, path.stem)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        # SQLite reports a full disk by whichever statement failed first, never by an errno.
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: could not be written ({reason}); free space or choose another folder") from error
     return path
 
 

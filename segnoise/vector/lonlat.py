@@ -48,13 +48,13 @@ def to_lonlat(frame: GeoDataFrame) -> NDArray[np.object_]:
     shapes = _cut(_round(shapes))
     invalid = ~shapely.is_valid(shapes)
     shapes[invalid] = [_repair(shape) for shape in shapes[invalid]]
-    return shapely.orient_polygons(shapes)
+    # Last, for a ring whose vertices all fell together has no vertex to lose: it is gone by repair.
+    return shapely.orient_polygons(shapely.remove_repeated_points(shapes, 0))
 
 
 def _round(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     # + 0.0 turns -0.0 into 0.0, which would be written as "-0.0".
-    rounded = shapely.transform(shapes, lambda xy: np.round(xy, DECIMALS) + 0.0)
-    return shapely.remove_repeated_points(rounded, 0)
+    return shapely.transform(shapes, lambda xy: np.round(xy, DECIMALS) + 0.0)
 
 
 def _repair(shape: shapely.Geometry) -> shapely.Geometry:

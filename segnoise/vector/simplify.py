@@ -55,7 +55,7 @@ def simplify_coverage(frame: GeoDataFrame, tolerance_m: float) -> GeoDataFrame:
 
     >>> from shapely import Polygon
     >>> stairs = Polygon([(0, 0), (30, 0), (30, 10), (20, 10), (20, 20), (10, 20), (10, 30), (0, 30)])
-    >>> frame = GeoDataFrame(geometry=[stairs], crs=32736)
+    >>> frame = GeoDataFrame(geometry=[shapely.transform(stairs, lambda xy: xy + (5e5, 8e6))], crs=32736)
     >>> len(simplify_coverage(frame, 7).geometry[0].exterior.coords)
     9
     >>> len(simplify_coverage(frame, 8).geometry[0].exterior.coords) < 9
