@@ -33,7 +33,8 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")]
 WindowSize = Annotated[int | None, typer.Option("--window", min=16, help="Side of the windows [run's own].")]
 Overlap = Annotated[int | None, typer.Option("--overlap", min=0, help="Overlap of windows [a quarter].")]
 Tolerance = Annotated[
-    float | None, typer.Option("--tolerance", min=0, help="Simplification in metres [one pixel]; 0 keeps pixel edges.")
+    float | None,
+    typer.Option("--tolerance", min=0, help="Simplification in metres [one pixel]; 0 keeps pixel edges."),
 ]
 MinArea = Annotated[
     float | None, typer.Option("--min-area", min=0, help="Leave out polygons below this area in m² [16 pixels].")
@@ -245,7 +246,10 @@ def corrupt(
     from segnoise.noise.files import corrupt_file
 
     card = corrupt_file(labels, output, noise, grid=grid, instances=instances, seed=seed, overwrite=overwrite)
-    _say(quiet, f"{output}: {card['flip_rate']['overall']:.1%} of the pixels changed; record in {output.with_suffix(".json")}")
+    _say(
+        quiet,
+        f"{output}: {card['flip_rate']['overall']:.1%} of the pixels changed; record in {output.with_suffix('.json')}",
+    )
 
 
 @app.command()

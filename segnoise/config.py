@@ -90,7 +90,10 @@ class RasterData(_Windows):
         "the columns image, label and optionally split"
     )
     classes: list[str] = Field(
-        ["background", "field"], min_length=2, max_length=255, description="Class names; label k is the k-th, from 0"
+        ["background", "field"],
+        min_length=2,
+        max_length=255,
+        description="Class names; label k is the k-th, from 0",
     )
     bands: list[int] | None = Field(None, min_length=1, description="Bands to use, from 1; all by default")
     edge_px: Literal[1, 2] = Field(1, description="Width of the boundary class made from polygons")
@@ -319,7 +322,8 @@ def _models(loc: Sequence[str | int], content: Mapping[str, Any]) -> Iterator[tu
     children: dict[str, type[BaseModel]] = {
         "noise": NoiseConfig, "network": Network, "training": Training, "split": Split, "scaling": Scaling,
     }  # fmt: skip
-    yield "", Config
+    config: type[BaseModel] = Config
+    yield "", config
     for part in loc:
         if part in kinds:
             yield str(part), kinds[str(part)]
@@ -331,7 +335,7 @@ def _explain(error: ValidationError, content: Mapping[str, Any]) -> str:
     """The first error as one line: the key, what is wrong, and what would be right."""
     details = error.errors(include_url=False)
     first = details[0]
-    loc = [part for part in first["loc"] if part not in ("raster", "images", "scenes") or part != first["loc"][1:2]]
+    loc = list(first["loc"])
     if len(first["loc"]) > 1 and first["loc"][0] == "data" and first["loc"][1] in ("raster", "images", "scenes"):
         loc = ["data", *first["loc"][2:]]
     key = ".".join(str(part) for part in loc)

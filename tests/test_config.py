@@ -51,7 +51,12 @@ def test_each_mistake_is_one_line_that_names_the_key(tmp_path, change, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a\n- b\n", "holds a list, not a mapping"), ("a: [1", "line"), ("", "not a mapping"), ("just words", "str")],
+    [
+        ("- a\n- b\n", "holds a list, not a mapping"),
+        ("a: [1", "line"),
+        ("", "not a mapping"),
+        ("just words", "str"),
+    ],
 )
 def test_yaml_that_is_no_mapping_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
@@ -100,7 +105,11 @@ def test_the_three_spellings_of_noise_mean_the_same(noise, spec, seed):
     assert (config.noise.spec, config.noise.seed) == (spec, seed)
 
 
-@given(st.integers(0, 99), st.sampled_from(["kms", "gce", {"name": "kms", "rho": 0.7}]), st.sampled_from([None, "kms(0.2)"]))
+@given(
+    st.integers(0, 99),
+    st.sampled_from(["kms", "gce", {"name": "kms", "rho": 0.7}]),
+    st.sampled_from([None, "kms(0.2)"]),
+)
 def test_a_resolved_configuration_reads_back_equal(seed, method, noise):
     config = make_config({**RASTER, "seed": seed, "method": method, "noise": noise})
     again = Config.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json"))))

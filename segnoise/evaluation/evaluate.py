@@ -115,8 +115,8 @@ def score_regions(
     classes = model.classes
     truth_of = prepared.clean or prepared.given
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    boundary = {k: BoundaryCounts() for k in range(1, len(classes))}
-    found = ObjectCounts()
+    boundary = {k: BoundaryCounts(0, 0, 0, 0) for k in range(1, len(classes))}
+    found = ObjectCounts(0, 0, 0)
     calibration = Calibration()
     for done, region in enumerate(regions, 1):
         source = RegionSource(prepared.sources[region.index], region)
@@ -134,7 +134,7 @@ def score_regions(
             progress(done, len(regions))
     per_boundary = {classes[k]: boundary_f1(counts) for k, counts in boundary.items()}
     known = [value for value in per_boundary.values() if value is not None]
-    result = scores(confusion, classes)
+    result: dict[str, Any] = dict(scores(confusion, classes))
     result["boundary_f1"] = {"mean": float(np.mean(known)) if known else None, "per_class": per_boundary}
     if objects:
         result |= object_scores(found)
@@ -143,7 +143,7 @@ def score_regions(
 
 def _objects(truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any]], classes: list[str]) -> ObjectCounts:
     """Objects of every class but the background, matched within their class."""
-    total = ObjectCounts()
+    total = ObjectCounts(0, 0, 0)
     valid = truth != IGNORE_INDEX
     boundary = classes.index("boundary") if "boundary" in classes else None
     for k in range(1, len(classes)):
@@ -160,9 +160,9 @@ def detection(model: Model, prepared: Prepared, device: str = "cpu", split: str 
         raise ValueError("the clean labels are not known")
     data = model.config.data
     dataset = WindowDataset(
-        prepared.sources, prepared.given, prepared.regions[split], data.window, prepared.scaling,
-        seed=model.config.seed, clean=prepared.clean, augment=False, photometric=0.0,
-    )  # fmt: skip
+        prepared.sources, prepared.given, prepared.regions[split], (data.window,) * len(prepared.sources[0].shape),
+        prepared.scaling, seed=model.config.seed, clean=prepared.clean,
+    ).fixed_windows()  # fmt: skip
     curve = DetectionCurve()
     system = model.system.to(device).eval()
     for start in range(0, len(dataset), 8):

@@ -37,7 +37,7 @@ def predict_image(
     channels = getattr(model, "channels", source.channels)
     if channels != source.channels:
         raise UserError(f"{source.name}: has {source.channels} bands, but the model was trained on {channels}")
-    side = window or getattr(model, "window", 256)
+    side = int(getattr(model, "window", 256)) if window is None else window
     with atomic_output(out, overwrite) as temporary:
         probabilities, observed = predict_array(
             model, source, side, side // 4 if overlap is None else overlap, device=device

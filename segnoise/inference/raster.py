@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segnoise.data import IGNORE_INDEX, ImageSource, RasterSource, Source
+from segnoise.data import IGNORE_INDEX, RasterSource, Source
 from segnoise.errors import UserError
 from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing
 
@@ -71,7 +71,7 @@ def predict_raster(
     True
     """
     source = RasterSource(scene) if isinstance(scene, str | Path) else scene
-    side = window or getattr(model, "window", 256)
+    side = int(getattr(model, "window", 256)) if window is None else window
     margin = side // 4 if overlap is None else overlap
     if not 0 <= margin < side:
         raise UserError(f"overlap {margin}: must be at least 0 and below the window {side}")
@@ -86,9 +86,7 @@ def predict_raster(
             scores_path = stack.enter_context(atomic_output(scores, overwrite))
         for rows, probabilities, observed in _bands(model, source, side, margin, batch_size, device, progress):
             if scores is not None and len(writers) == 1:
-                writers.append(
-                    stack.enter_context(_writer(scores_path, source, "float32", len(probabilities), model))
-                )
+                writers.append(stack.enter_context(_writer(scores_path, source, "float32", len(probabilities), model)))
             labels = probabilities.argmax(0).astype(np.uint8)
             labels[~observed] = IGNORE_INDEX
             box = rasterio.windows.Window(0, rows.start, labels.shape[1], labels.shape[0])
@@ -107,7 +105,13 @@ def predict_array(
 
 
 def _bands(
-    model: nn.Module, source: Source, side: int, overlap: int, batch_size: int, device: str, progress: Progress | None
+    model: nn.Module,
+    source: Source,
+    side: int,
+    overlap: int,
+    batch_size: int,
+    device: str,
+    progress: Progress | None,
 ) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.bool_]]]:
     """Finished rows, top to bottom: their slice, probabilities ``K rows W`` and which pixels are observed."""
     shape = source.shape
@@ -177,14 +181,14 @@ def _infer(
 @contextlib.contextmanager
 def _writer(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
     """A tiled, compressed GeoTIFF on the source's grid."""
-    geobox = source.geobox if isinstance(source, RasterSource | ImageSource) else None
+    geobox = source.geobox if isinstance(source, RasterSource) else None
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": source.shape[0], "width": source.shape[1], "count": count, "dtype": dtype,
         "nodata": IGNORE_INDEX if dtype == "uint8" else float("nan"), "tiled": True, "blockxsize": 256,
         "blockysize": 256, "compress": "deflate", "predictor": 2 if dtype == "uint8" else 3, "bigtiff": "if_safer",
     }  # fmt: skip
     if geobox is not None:
-        profile |= {"crs": str(geobox.crs.to_wkt()) if geobox.crs else None, "transform": geobox.affine}
+        profile |= {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     classes = getattr(model, "classes", None)
     with rasterio.open(path, "w", **profile) as dst:
         if classes:

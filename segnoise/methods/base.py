@@ -81,8 +81,8 @@ class Supervision:
     """
 
     target: Float[Tensor, "B C *S"]
-    weight: Float[Tensor, "B *S"]
-    label_error: Float[Tensor, "B *S"] | None = None
+    weight: Float[Tensor, B * S]
+    label_error: Float[Tensor, B * S] | None = None
     calibrated: bool = False
 
     def reweight(self, g: Callable[[Tensor], Tensor], output: Output) -> Supervision:
@@ -115,12 +115,12 @@ class Context:
     n_images: int | None = None
     world: int = 1
 
-    def mean(self, values: Float[Tensor, "B *S"], valid: Bool[Tensor, "B *S"]) -> Float[Tensor, ""]:
+    def mean(self, values: Float[Tensor, B * S], valid: Bool[Tensor, B * S]) -> Float[Tensor, ""]:
         """The mean over the valid pixels of the whole step, so that ranks and micro-batches add up exactly."""
         total = float(valid.sum()) if self.n_valid is None else self.n_valid
         return self.world * torch.where(valid, values, 0.0).sum() / max(total, 1.0)
 
-    def mean_images(self, values: Float[Tensor, "B"]) -> Float[Tensor, ""]:
+    def mean_images(self, values: Float[Tensor, B]) -> Float[Tensor, ""]:
         """The mean over the images of the whole step."""
         return self.world * values.sum() / (self.n_images or max(len(values), 1))
 

@@ -56,8 +56,10 @@ class CrossEntropy(Method):
         if dice < 0 or min(tversky) < 0:
             raise UserError("method.dice and method.tversky: must not be negative")
         self.label_smoothing, self.dice, self.num_classes = label_smoothing, dice, num_classes
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("class_weights", weights)
+        self.class_weights: Tensor | None
+        self.register_buffer(
+            "class_weights", None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        )
         alpha, beta = tversky
         self._overlap = TverskyLoss(alpha=alpha, beta=beta, reduction="none", smooth_nr=0.0, smooth_dr=1e-6)
         supplies = {"target"} if label_smoothing else set()
@@ -85,7 +87,7 @@ class CrossEntropy(Method):
         for output, s in zip(outputs, supervision, strict=True):
             valid = (batch["mask"] < self.num_classes).unsqueeze(1)
             target = s.target * valid
-            per_class = self._overlap(output.log_p.exp() * valid, target).flatten(2).mean(-1)
+            per_class = self._overlap(output.log_p.exp() * valid, target).reshape(target.shape[:2])
             present = target.flatten(2).sum(-1) > 0
             per_image = torch.where(present, per_class, 0.0).sum(1) / present.sum(1).clamp_min(1)
             loss = loss + ctx.mean_images(per_image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -108,10 +109,10 @@ class KMS(Method):
         return result
 
     def _posterior(
-        self, log_odds: Float[Tensor, "B *S"], valid: Tensor, orientation: Tensor | None
-    ) -> Float[Tensor, "B *S"]:
+        self, log_odds: Float[Tensor, B * S], valid: Tensor, orientation: Tensor | None
+    ) -> Float[Tensor, B * S]:
         """P(label wrong); correlations belong to the source's axes, so a turned crop permutes them."""
-        options = {"mu": self.mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
+        options: dict[str, Any] = {"mu": self.mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
         if isinstance(self.rho, float | int):
             return kms_posterior(log_odds, self.rho, valid=valid, **options).p_wrong
         n = log_odds.dim() - 1
@@ -120,7 +121,7 @@ class KMS(Method):
         identity = torch.arange(1, n + 1)
         axes = (identity if orientation is None else orientation.cpu()).abs().expand(len(log_odds), n) - 1
         p_wrong = torch.empty_like(log_odds)
-        for order in axes.unique(dim=0):
+        for order in torch.unique(axes, dim=0):
             rows = (axes == order).all(1)
             rho = tuple(self.rho[a] for a in order.tolist())
             p_wrong[rows] = kms_posterior(log_odds[rows], rho, valid=valid[rows], **options).p_wrong

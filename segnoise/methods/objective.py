@@ -62,7 +62,7 @@ class Result:
 
     loss: Float[Tensor, ""]
     supervision: list[Supervision]
-    label_error: Float[Tensor, "B *S"]
+    label_error: Float[Tensor, B * S]
     calibrated: bool
     terms: Terms
 
@@ -71,7 +71,7 @@ class Result:
         return self.supervision[0].target
 
     @property
-    def weight(self) -> Float[Tensor, "B *S"]:
+    def weight(self) -> Float[Tensor, B * S]:
         return self.supervision[0].weight
 
 
@@ -105,7 +105,7 @@ class Objective(nn.Module):
             if isinstance(method, Method):
                 built.append((type(method).__name__.lower(), method))
             else:
-                options = {"name": method} if isinstance(method, str) else dict(method)
+                options: dict[str, Any] = {"name": method} if isinstance(method, str) else {**method}
                 name = options.pop("name", None)
                 if name is None:
                     raise UserError(f"method: {dict(method)} has no name; known: {', '.join(METHODS)}")
@@ -149,8 +149,7 @@ class Objective(nn.Module):
         supervision = self.supervise(outputs, batch, ctx)
         valid = batch["mask"] != IGNORE_INDEX
         pixel = [
-            ctx.mean(-(s.target * o.log_p).sum(1) * s.weight, valid)
-            for o, s in zip(outputs, supervision, strict=True)
+            ctx.mean(-(s.target * o.log_p).sum(1) * s.weight, valid) for o, s in zip(outputs, supervision, strict=True)
         ]
         supervised = torch.stack(pixel).sum()
         regularisers: dict[str, Tensor] = {}
@@ -198,7 +197,7 @@ class Objective(nn.Module):
 
 def label_error(
     outputs: Sequence[Output], batch: Batch, supervision: Sequence[Supervision]
-) -> tuple[Float[Tensor, "B *S"], bool]:
+) -> tuple[Float[Tensor, B * S], bool]:
     """P(label wrong) averaged over networks; where no method reports one, 1 - t_y (teacher) or 1 - p_y."""
     mask = batch["mask"]
     valid = mask != IGNORE_INDEX

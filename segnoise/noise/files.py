@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import rasterio
 from rasterio.errors import RasterioError
+from segnoise.noise.expression import parse
 
 from segnoise.data import IGNORE_INDEX, RasterSource, pixel_spacing, rasterize_instances, read_polygons
 from segnoise.data.pairing import VECTOR_SUFFIXES
 from segnoise.errors import UserError
-from segnoise.noise.expression import parse
 from segnoise.vector import check_suffix, polygonize, write_polygons
 from segnoise.windows import atomic_output, refuse_existing
 
@@ -77,7 +77,9 @@ def _corrupt_raster(
     try:
         with rasterio.open(labels) as src:
             if src.count != 1 or not np.issubdtype(np.dtype(src.dtypes[0]), np.integer):
-                raise UserError(f"{labels}: holds {src.count} bands of {src.dtypes[0]}; labels are one band of integers")
+                raise UserError(
+                    f"{labels}: holds {src.count} bands of {src.dtypes[0]}; labels are one band of integers"
+                )
             values, profile, known = src.read(1), src.profile, src.read_masks(1) > 0
             grid = RasterSource(labels).grid
     except RasterioError as error:

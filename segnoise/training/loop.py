@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from segnoise.config import Config
 from segnoise.data import Region, Sample, WindowDataset, collate
@@ -227,26 +227,31 @@ class _Loop:
         self.module, self.optimiser = fabric.setup(system, optimiser)
         self.system = system
         self.scaling = prepared.scaling
-        data = config.data
-        self.train_set = self._dataset(prepared, prepared.regions["train"], training=True)
-        self.val_set = self._dataset(prepared, prepared.regions["val"], training=False)
-        training, world = config.training, fabric.world_size
-        samples = data.samples_per_epoch or len(self.train_set)
-        self.per_epoch = max(math.ceil(samples / (training.batch_size * world)), 1)
+        data, training, world = config.data, config.training, fabric.world_size
+        self.val_set = self._dataset(prepared, prepared.regions["val"]).fixed_windows()
+        samples = data.samples_per_epoch or len(self._dataset(prepared, prepared.regions["train"]))
+        self.per_epoch = math.ceil(samples / (training.batch_size * world))
         self.total = self.per_epoch * training.epochs
+        # Batches are whole: an epoch is rounded up to full batches on all ranks.
+        self.train_set = self._dataset(
+            prepared, prepared.regions["train"], True, self.per_epoch * training.batch_size * world
+        )
         self.started = time.monotonic() - state.seconds
 
-    def _dataset(self, prepared: Prepared, regions: list[Region], training: bool) -> WindowDataset:
+    def _dataset(
+        self, prepared: Prepared, regions: list[Region], training: bool = False, samples: int | None = None
+    ) -> WindowDataset:
         data = self.config.data
         return WindowDataset(
             prepared.sources,
             prepared.given,
             regions,
-            data.window,
+            (data.window,) * len(prepared.sources[0].shape),
             prepared.scaling,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,
+            samples_per_epoch=samples,
         )
 
     def run(self, stop: list[int], quiet: bool) -> None:
@@ -312,7 +317,7 @@ class _Loop:
         )
         return moved
 
-    def _loader(self, dataset: WindowDataset, batch_sampler: Any) -> DataLoader[Sample]:
+    def _loader(self, dataset: Dataset[Sample], batch_sampler: Any) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
             batch_sampler=batch_sampler,

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from segnoise import noise
 from segnoise.config import Config, ImageData, RasterData, SceneData
@@ -33,20 +36,20 @@ from segnoise.data import (
     check_same_bands,
     find_images,
     fit_scaling,
+    is_vector,
     pair_labels,
     rasterize_instances,
     read_polygons,
+    read_table,
     source_split,
+    whole_regions,
     write_label_raster,
 )
-from segnoise.data.pairing import VECTOR_SUFFIXES
 from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.training.run import Run
 from segnoise.vector import polygonize
-from segnoise.windows import Window, atomic_output, plan
-
-SPLITS = ("train", "val", "test")
+from segnoise.windows import Window, atomic_output
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,12 @@ def prepare(config: Config, run: Run) -> Prepared:
     sources = _open_sources(config, images)
     originals = [_open_labels(config, path, source) for path, source in zip(labels, sources, strict=True)]
     regions = _split(config, sources, splits)
-    window = (config.data.window,) * len(sources[0].shape)
     run.labels.mkdir(parents=True, exist_ok=True)
-    given, clean, records = _materialise(config, run, sources, originals, labels, regions)
+    given, clean, records = _materialise(config, run, sources, originals, regions)
     if run.prepared.is_file():
         scaling = Scaling.from_dict(json.loads(run.prepared.read_text())["scaling"])
     else:
-        windows = [
-            (region.index, w.shift(region.window.start))
-            for region in regions["train"]
-            for w in plan(region.window.size, window)
-        ]
-        scaling = fit_scaling(sources, windows, config.data.scaling.kind, config.data.scaling.divide)
+        scaling = fit_scaling(sources, regions["train"], config.data.scaling.kind, config.data.scaling.divide)
         content = {
             "fingerprint": config.fingerprint(),
             "sources": [str(path) for path in images],
@@ -111,9 +108,13 @@ def _pair(config: Config, run: Run) -> tuple[list[Path], list[Path], list[str | 
     if isinstance(data, SceneData):
         images, labels = _generate(data, run)
         return images, labels, [None] * len(images)
-    images = find_images(data.images)
-    pairs = pair_labels(images, data.labels)
-    return [p.image for p in pairs], [p.labels for p in pairs], [p.split for p in pairs]
+    base = Path.cwd()  # paths in a configuration are absolute already
+    images = find_images(data.images, base)
+    labels = pair_labels(images, data.labels, base)
+    given: dict[Path, str | None] = {}
+    if isinstance(data.labels, str) and data.labels.lower().endswith(".csv"):
+        given = {pair.image.resolve(): pair.split for pair in read_table(data.labels)}
+    return images, labels, [given.get(image.resolve()) for image in images]
 
 
 def _generate(data: SceneData, run: Run) -> tuple[list[Path], list[Path]]:
@@ -144,26 +145,40 @@ def _open_sources(config: Config, images: Sequence[Path]) -> list[Source]:
     return list(scenes)
 
 
-def _open_labels(config: Config, path: Path, source: Source) -> Labels:
+@dataclass(frozen=True)
+class Original:
+    """Labels as the user gave them: a raster, or polygons with their classes on the scene's grid."""
+
+    labels: Labels
+    polygons: gpd.GeoDataFrame | None = None
+
+
+def _open_labels(config: Config, path: Path, source: Source) -> Original:
     data = config.data
     num_classes = len(data.classes)
     if isinstance(source, ImageSource):
-        return ImageLabels(path, num_classes, like=source)
+        masks = ImageLabels(path, num_classes, like=source)
+        masks.check()
+        return Original(masks)
     assert isinstance(source, RasterSource)
-    if path.suffix.lower() not in VECTOR_SUFFIXES:
-        return RasterLabels(path, num_classes, like=source)
+    assert not isinstance(data, ImageData)
+    if not is_vector(path):
+        raster = RasterLabels(path, num_classes, like=source)
+        raster.check()
+        return Original(raster)
     if num_classes > 3:
         raise UserError(
             f"data.classes: polygons ({path.name}) give 2 classes (background, field) or 3 (and boundary), "
             f"not {num_classes}"
         )
-    assert not isinstance(data, ImageData)
-    return VectorLabels(read_polygons(path, source.geobox), source.geobox, num_classes, data.edge_px)
+    geobox = source.require_crs()
+    polygons = read_polygons(path, geobox)
+    return Original(VectorLabels(polygons, geobox, num_classes, data.edge_px), polygons)
 
 
 def _split(config: Config, sources: Sequence[Source], given: Sequence[str | None]) -> dict[str, list[Region]]:
     split = config.data.split
-    fractions = {name: split.fractions.get(name, 0.0) for name in SPLITS}
+    fractions = {"train": 0.0, "val": 0.0, "test": 0.0} | {str(k): v for k, v in split.fractions.items()}
     if split.by == "block":
         window = (config.data.window,) * len(sources[0].shape)
         return block_split([s.shape for s in sources], window, fractions, config.seed)
@@ -172,18 +187,15 @@ def _split(config: Config, sources: Sequence[Source], given: Sequence[str | None
     chosen = source_split(
         [s.name for s in sources], fractions, config.seed, list(given) if split.by == "table" else None
     )
-    boxes: dict[str, list[Region]] = {name: [] for name in SPLITS}
-    for index, (name, source) in enumerate(zip(chosen, sources, strict=True)):
-        boxes[name].append(Region(index, Window((0,) * len(source.shape), tuple(source.shape))))
-    return boxes
+    window = (config.data.window,) * len(sources[0].shape)
+    return {name: whole_regions(rows, [s.shape for s in sources], window) for name, rows in chosen.items()}
 
 
 def _materialise(
     config: Config,
     run: Run,
     sources: Sequence[Source],
-    originals: Sequence[Labels],
-    paths: Sequence[Path],
+    originals: Sequence[Original],
     regions: dict[str, list[Region]],
 ) -> tuple[list[Labels], list[Labels] | None, dict[str, list[dict[str, Any]]]]:
     """Label rasters in the run's folder where the labels are polygons or get noise; the originals otherwise."""
@@ -191,35 +203,32 @@ def _materialise(
     clean: list[Labels] = []
     records: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
     known = json.loads(run.prepared.read_text())["noise"] if run.prepared.is_file() else None
-    for index, (source, original, path) in enumerate(zip(sources, originals, paths, strict=True)):
-        geobox = getattr(source, "geobox", None)
-        truth = original
-        if isinstance(original, VectorLabels):
-            truth = _raster(original, geobox, run.labels / f"{index:04d}_clean.tif", config)
+    num_classes = len(config.data.classes)
+    for index, (source, original) in enumerate(zip(sources, originals, strict=True)):
+        grid = source.grid if isinstance(source, RasterSource) else GeoBox(source.shape, Affine.identity(), None)
+        truth = original.labels
+        if original.polygons is not None:
+            path = run.labels / f"{index:04d}_clean.tif"
+            if not path.is_file():
+                write_label_raster(truth, grid, path)
+            truth = RasterLabels(path, num_classes)
         clean.append(truth)
         if config.noise is None:
-            given.append(truth)
             continue
-        target = run.labels / f"{index:04d}_given.tif"
-        if not target.is_file():
+        path = run.labels / f"{index:04d}_given.tif"
+        if known is None or not path.is_file():
             array, made = _corrupt(config, index, source, original, truth, regions)
             for split, record in made.items():
                 records[split].append(record)
-            write_label_raster(ArrayLabels(array), geobox, target)
-        given.append(RasterLabels(target, len(config.data.classes)))
+            write_label_raster(ArrayLabels(array), grid, path, overwrite=True)
+        given.append(RasterLabels(path, num_classes))
     if config.noise is None:
-        return given, None, records
+        return clean, None, records
     return given, clean, known or records
 
 
-def _raster(labels: Labels, geobox: Any, target: Path, config: Config) -> Labels:
-    if not target.is_file():
-        write_label_raster(labels, geobox, target)
-    return RasterLabels(target, len(config.data.classes))
-
-
 def _corrupt(
-    config: Config, index: int, source: Source, original: Labels, truth: Labels, regions: dict[str, list[Region]]
+    config: Config, index: int, source: Source, original: Original, truth: Labels, regions: dict[str, list[Region]]
 ) -> tuple[NDArray[np.uint8], dict[str, dict[str, Any]]]:
     """One source's labels with noise in the training and validation boxes, a different draw in each."""
     assert config.noise is not None
@@ -235,28 +244,26 @@ def _corrupt(
         for box in boxes:
             inside[box.slices] = True
         seed = int(generator(config.noise.seed, split, index).integers(2**31))
-        if isinstance(original, VectorLabels):
+        if original.polygons is not None:
             # Polygons are corrupted as objects (touching parcels are two), and the classes derived after.
-            objects = rasterize_instances(original.frame, original.geobox)
-            ids, record = corruption.corrupt(
-                np.where(inside, objects, -1), seed=seed, instances=True, spacing=source.spacing
-            )
-            noisy = _classes_of(np.where(inside, ids, 0), original)
+            assert isinstance(source, RasterSource)
+            assert not isinstance(config.data, ImageData)
+            geobox = source.require_crs()
+            objects = np.where(inside, rasterize_instances(original.polygons, geobox), -1)
+            ids, record = corruption.corrupt(objects, seed=seed, instances=True, spacing=source.spacing)
+            ids = np.where(inside, ids, 0).astype(np.int32)
+            noisy = _classes_of(ids, geobox, len(config.data.classes), config.data.edge_px)
         else:
-            masked = np.where(inside, given, IGNORE_INDEX)
-            noisy, record = corruption.corrupt(
-                masked, seed=seed, spacing=source.spacing, num_classes=len(config.data.classes)
-            )
+            masked = np.where(inside, given, np.uint8(IGNORE_INDEX))
+            noisy, record = corruption.corrupt(masked, seed=seed, spacing=source.spacing)
         given = np.where(inside, noisy, given).astype(np.uint8)
         records[split] = {"source": source.name, **record}
     return given, records
 
 
-def _classes_of(ids: NDArray[np.integer[Any]], labels: VectorLabels) -> NDArray[np.int64]:
+def _classes_of(ids: NDArray[np.int32], geobox: GeoBox, num_classes: int, edge_px: int) -> NDArray[np.int64]:
     """Classes of corrupted objects, by the same algebra as the classes of the polygons themselves."""
-    if labels.num_classes == 2:
+    if num_classes == 2:
         return (ids > 0).astype(np.int64)
-    frame = polygonize(ids.astype(np.int32), labels.geobox)
-    whole = Window((0, 0), tuple(ids.shape))
-    return VectorLabels(frame, labels.geobox, labels.num_classes, labels.edge_px).read(whole)
-
+    labels = VectorLabels(polygonize(ids, geobox), geobox, num_classes, edge_px)
+    return labels.read(Window((0, 0), tuple(ids.shape)))

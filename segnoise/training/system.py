@@ -78,8 +78,8 @@ class System(nn.Module):
         decay = min(need.decay, (1 + step) / (10 + step))
         for slow, fast in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
-        for slow, fast in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
-            slow.copy_(fast)
+        for kept, current in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(current)
 
 
 def build_system(config: Config, in_channels: int, weights: bool = True) -> System:

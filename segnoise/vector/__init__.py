@@ -3,7 +3,7 @@ that keeps shared borders shared, areas in square metres, and GeoJSON / GeoPacka
 """
 
 from segnoise.vector.areas import metric_areas
-from segnoise.vector.export import write_polygons
+from segnoise.vector.export import check_suffix, write_polygons
 from segnoise.vector.instances import instance_confidence, label_instances
 from segnoise.vector.polygonize import polygonize
 from segnoise.vector.rfc7946 import check_geojson
@@ -12,6 +12,7 @@ from segnoise.vector.trace import trace
 
 __all__ = [
     "check_geojson",
+    "check_suffix",
     "instance_confidence",
     "label_instances",
     "metric_areas",

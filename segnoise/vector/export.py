@@ -46,10 +46,8 @@ def write_polygons(frame: GeoDataFrame, path: str | PathLike[str], overwrite: bo
     {"type":"Feature","id":"r0c0","geometry":{"type":"Polygon","coordinates":[[[30.5,-2.0],...]]},"properties":{}}
     ]}
     """
-    path = Path(path)
-    write = _WRITERS.get(path.suffix.lower())
-    if write is None:
-        raise UserError(f"{path}: unknown polygon format {path.suffix!r}; known: {', '.join(_WRITERS)}")
+    path = check_suffix(path)
+    write = _WRITERS[path.suffix.lower()]
     if frame.crs is None:
         raise UserError(f"{path}: the polygons have no CRS, so they have no place on Earth; set one with set_crs")
     shapes = frame.geometry.to_numpy()
@@ -65,6 +63,18 @@ def write_polygons(frame: GeoDataFrame, path: str | PathLike[str], overwrite: bo
         # SQLite reports a full disk by whichever statement failed first, never by an errno.
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: could not be written ({reason}); free space or choose another folder") from error
+    return path
+
+
+def check_suffix(path: str | PathLike[str]) -> Path:
+    """The path, if its suffix names a format that can be written; UserError otherwise, before any work is done.
+
+    >>> check_suffix("fields.gpkg").name
+    'fields.gpkg'
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise UserError(f"{path}: unknown polygon format {path.suffix!r}; known: {', '.join(_WRITERS)}")
     return path
 
 

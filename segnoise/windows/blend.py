@@ -36,9 +36,7 @@ class Blend:
 
     def __init__(self, shape: Sequence[int], window: Sequence[int], overlap: int) -> None:
         self.shape = tuple(shape)
-        self._axes = [
-            _axis_weights(n, w, min(overlap, w - 1)) for n, w in zip(self.shape, window, strict=True)
-        ]
+        self._axes = [_axis_weights(n, w, min(overlap, w - 1)) for n, w in zip(self.shape, window, strict=True)]
 
     def weight(self, window: Window) -> NDArray[np.float32]:
         """The weight of each pixel of a window of the plan, 0 beyond the grid."""

@@ -222,8 +222,7 @@ class TestComposition:
         logits, teacher, mask = example((2, 9, 7), 3)
         stack = [{"name": "cross_entropy", "class_weights": [1, 2, 3]}, "kms"]
         losses = [
-            Objective(order, 3)(Output(logits, teacher=teacher), {"mask": mask}).loss
-            for order in (stack, stack[::-1])
+            Objective(order, 3)(Output(logits, teacher=teacher), {"mask": mask}).loss for order in (stack, stack[::-1])
         ]
         torch.testing.assert_close(*losses)
 

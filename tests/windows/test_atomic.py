@@ -13,25 +13,32 @@ from segnoise.windows import atomic_output, refuse_existing
 def test_existing_output_is_refused_and_stays(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(UserError, match="already exists"), atomic_output(target):
-        pass
+    with pytest.raises(UserError, match="already exists"):
+        refuse_existing(target)
     assert target.read_text() == "old"
 
 
 def test_a_failure_leaves_the_old_file_and_no_leftover(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="boom"), atomic_output(target, overwrite=True) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("boom")
+    def fail():
+        with atomic_output(target, overwrite=True) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        fail()
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_full_disk_becomes_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match=r"b\.txt: could not be written \(No space left"):
+    def fill():
         with atomic_output(tmp_path / "b.txt"):
             raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"b\.txt: could not be written \(No space left"):
+        fill()
     assert list(tmp_path.iterdir()) == []
 
 

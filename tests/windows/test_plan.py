@@ -25,7 +25,7 @@ def test_windows_cover_every_pixel_and_have_one_size(shape, window, overlap):
 @given(st.tuples(st.integers(30, 60), st.integers(30, 60)), st.integers(8, 24), st.integers(0, 7))
 def test_windows_stay_inside_a_grid_that_is_larger(shape, window, overlap):
     for w in plan(shape, (window, window), overlap):
-        assert all(0 <= a and b <= n for a, b, n in zip(w.start, w.stop, shape, strict=True))
+        assert all(a >= 0 and b <= n for a, b, n in zip(w.start, w.stop, shape, strict=True))
 
 
 @given(st.tuples(sizes, sizes), st.integers(2, 24), st.integers(0, 23))
