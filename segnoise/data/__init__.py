@@ -11,6 +11,7 @@ from segnoise.data.augment import (
     unorient,
 )
 from segnoise.data.dataset import EpochSampler, FixedWindows, WindowDataset
+from segnoise.data.geotiff import geotiff
 from segnoise.data.grid import describe_grid, pixel_spacing, same_grid
 from segnoise.data.image import ImageLabels, ImageSource
 from segnoise.data.pairing import Pair, find_images, is_vector, pair_labels, read_table
@@ -51,6 +52,7 @@ __all__ = [
     "draw_photometric",
     "find_images",
     "fit_scaling",
+    "geotiff",
     "is_vector",
     "orient",
     "pair_labels",

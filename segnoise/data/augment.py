@@ -76,7 +76,7 @@ class PhotometricDraw:
 def draw_photometric(rng: np.random.Generator, channels: int, strength: float = 1.0) -> PhotometricDraw:
     """Draws a change of light.
 
-    At strength 1 the brightness shifts by up to 0.2 standard deviations of the crop, the contrast changes by a factor
+    At strength 1 brightness shifts by up to 0.2 standard deviations of the crop, the contrast changes by a factor
     within e^0.2, each band by one within e^0.1, and white noise has up to 0.1 standard deviations.
     """
     return PhotometricDraw(

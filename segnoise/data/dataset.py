@@ -46,9 +46,7 @@ class _Reader:
                 raise ValueError(f"{len(known)} label sets for {len(self.sources)} sources")
             for source, labels in zip(self.sources, known, strict=True):
                 if tuple(source.shape) != tuple(labels.shape):
-                    raise ValueError(
-                        f"{source.name}: labels of shape {labels.shape} for an image of {source.shape}"
-                    )
+                    raise ValueError(f"{source.name}: labels of shape {labels.shape} for an image of {source.shape}")
 
     def sample(
         self,

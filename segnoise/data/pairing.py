@@ -167,13 +167,9 @@ def _by_stem(images: Sequence[Path], labels: Sequence[Path], where: str) -> list
         if not found:
             raise UserError(f"{where}: no label for the image {image}; add {image.stem}.* or take the image out")
         if len(found) > 1:
-            raise UserError(
-                f"{where}: two labels for the image {image}: {found[0].name} and {found[1].name}; keep one"
-            )
+            raise UserError(f"{where}: two labels for the image {image}: {found[0].name} and {found[1].name}; keep one")
         if image.stem in seen:
-            raise UserError(
-                f"{where}: {seen[image.stem]} and {image} would share a label; pair them in a CSV table"
-            )
+            raise UserError(f"{where}: {seen[image.stem]} and {image} would share a label; pair them in a CSV table")
         seen[image.stem] = image
         chosen.append(found[0])
     return chosen
@@ -182,7 +178,5 @@ def _by_stem(images: Sequence[Path], labels: Sequence[Path], where: str) -> list
 def _by_order(images: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
     if len(images) != len(labels):
         extra = f"; {images[len(labels)]} is the first without a label" if len(images) > len(labels) else ""
-        raise UserError(
-            f"data.labels: {len(labels)} label files for {len(images)} images{extra}; give one an image"
-        )
+        raise UserError(f"data.labels: {len(labels)} label files for {len(images)} images{extra}; give one an image")
     return list(labels)

@@ -73,9 +73,7 @@ def _read_gdal(path: Path, geobox: GeoBox | None) -> tuple[gpd.GeoDataFrame, Bou
     try:
         layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
-            raise UserError(
-                f"{path}: holds {len(layers)} layers ({', '.join(layers)}); export the one with the labels"
-            )
+            raise UserError(f"{path}: holds {len(layers)} layers ({', '.join(layers)}); export the one with the labels")
         if not layers:
             raise UserError(f"{path}: holds no layer with geometry; give a file of polygons")
         info = pyogrio.read_info(path, layer=layers[0], force_feature_count=True, force_total_bounds=True)

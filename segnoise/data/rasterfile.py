@@ -103,9 +103,7 @@ class RasterFile:
         )
         for dtype in self.info.dtypes:
             if np.dtype(dtype).kind == "c":
-                raise UserError(
-                    f"{self.path}: holds complex numbers ({dtype}); convert to magnitude or power first"
-                )
+                raise UserError(f"{self.path}: holds complex numbers ({dtype}); convert to magnitude or power first")
 
     def read(self, bands: Sequence[int], window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Values ``C *size`` in the file's own type, and which pixels are valid; the window must lie inside.

@@ -92,9 +92,7 @@ def fit_scaling(
     names = [getattr(sources[index], "path", sources[index].name) for index, count in seen.items() if not count]
     if names and len(names) == len(seen):
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise UserError(
-            f"no valid pixel in {names[0]}{others}; all is nodata, check the file's nodata value and mask"
-        )
+        raise UserError(f"no valid pixel in {names[0]}{others}; all is nodata, check the file's nodata value and mask")
     for name in names:
         logger.warning("%s: no valid pixel in the parts used for training", name)
     if kind == "standardise":

@@ -110,9 +110,7 @@ def _blocks(shape: Sequence[int], side: Sequence[int], window: Sequence[int]) ->
         if length - (edges[-1] + block) >= w:
             edges.append(edges[-1] + block)
         axes.append(list(zip(edges, [*edges[1:], max(length, w)], strict=True)))
-    return [
-        Window(tuple(a for a, _ in spans), tuple(b - a for a, b in spans)) for spans in itertools.product(*axes)
-    ]
+    return [Window(tuple(a for a, _ in spans), tuple(b - a for a, b in spans)) for spans in itertools.product(*axes)]
 
 
 def _deal(

@@ -7,13 +7,13 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
+from segnoise.data.geotiff import geotiff
 from segnoise.data.sample import IGNORE_INDEX
 from segnoise.data.source import Labels
 from segnoise.data.tiles import tiles
@@ -123,9 +123,7 @@ class _Burner:
         corner = (a.a * left + a.b * top + a.c, a.d * left + a.e * top + a.f)
         affine = Affine(a.a, a.b, corner[0], a.d, a.e, corner[1])
         x, y = np.array([0, columns, columns, 0]), np.array([0, 0, rows, rows])
-        footprint = shapely.Polygon(
-            np.stack([a.a * x + a.b * y + corner[0], a.d * x + a.e * y + corner[1]], axis=1)
-        )
+        footprint = shapely.Polygon(np.stack([a.a * x + a.b * y + corner[0], a.d * x + a.e * y + corner[1]], axis=1))
         found = np.sort(self._index.query(footprint))
         if not len(found):
             return np.zeros(tile.size, dtype=self._dtype)
@@ -160,12 +158,11 @@ def write_label_raster(
     """
     path = Path(path)
     profile = {
-        "driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": IGNORE_INDEX,
+        "dtype": "uint8", "count": 1, "nodata": IGNORE_INDEX, "blockxsize": block, "blockysize": block,
         "height": geobox.shape[0], "width": geobox.shape[1], "transform": geobox.affine,
         "crs": geobox.crs.to_wkt() if geobox.crs is not None else None,
-        "tiled": True, "blockxsize": block, "blockysize": block, "compress": "deflate", "BIGTIFF": "IF_SAFER",
     }  # fmt: skip
-    with atomic_output(path, overwrite) as temporary, rasterio.open(temporary, "w", **profile) as dataset:
+    with atomic_output(path, overwrite) as temporary, geotiff(temporary, **profile) as dataset:
         for tile in tiles(Window((0, 0), tuple(geobox.shape)), block):
             rows, columns = tile.slices
             box = ((rows.start, rows.stop), (columns.start, columns.stop))
