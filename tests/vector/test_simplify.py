@@ -49,7 +49,7 @@ def test_simplifying_corners_only_outlines_tears_the_coverage(parcels):
 
 def test_a_staircase_vanishes_above_pixel_over_root_two():
     steps = np.array([(0, 0), (50, 0), (50, 10), (40, 10), (40, 20), (30, 20), (30, 30), (0, 30)])
-    stairs = Polygon(steps + (500_000, 8_000_000))
+    stairs = Polygon(steps + np.array([500_000, 8_000_000]))
     frame = geopandas.GeoDataFrame(geometry=[stairs], crs=32736)
     below, above = (simplify_coverage(frame, 10 / np.sqrt(2) + more).geometry[0] for more in (-0.01, 0.01))
     assert below.equals(stairs)
