@@ -17,10 +17,10 @@ class BoundaryCounts:
     BoundaryCounts(predicted=5, predicted_near=4, true=10, true_near=9)
     """
 
-    predicted: int
-    predicted_near: int
-    true: int
-    true_near: int
+    predicted: int = 0
+    predicted_near: int = 0
+    true: int = 0
+    true_near: int = 0
 
     def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
         return BoundaryCounts(

@@ -91,8 +91,7 @@ def scores(confusion: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Sc
     def score(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> Score:
         values = numerator / np.maximum(denominator, 1)
         per_class = {
-            name: float(value) if there else None
-            for name, value, there in zip(classes, values, occurs, strict=True)
+            name: float(value) if there else None for name, value, there in zip(classes, values, occurs, strict=True)
         }
         return {"mean": float(values[occurs].mean()) if occurs.any() else None, "per_class": per_class}
 

@@ -16,9 +16,9 @@ class ObjectCounts:
     ObjectCounts(tp=4, fp=1, fn=2)
     """
 
-    tp: int
-    fp: int
-    fn: int
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
 
     def __add__(self, other: ObjectCounts) -> ObjectCounts:
         return ObjectCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)

@@ -22,9 +22,7 @@ def valid_pairs(
     values, truth = np.asarray(probabilities), np.asarray(outcomes, dtype=bool)
     keep = np.ones(values.shape, dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
     if not values.shape == truth.shape == keep.shape:
-        raise ValueError(
-            f"probabilities {values.shape}, outcomes {truth.shape} and valid {keep.shape} differ in shape"
-        )
+        raise ValueError(f"probabilities {values.shape}, outcomes {truth.shape} and valid {keep.shape} differ in shape")
     kept = values[keep]
     if kept.size and not -1e-5 <= kept.min() <= kept.max() <= 1 + 1e-5:
         raise ValueError(f"probabilities must lie in [0, 1], not in [{kept.min():g}, {kept.max():g}]")

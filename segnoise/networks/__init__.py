@@ -1,0 +1,22 @@
+"""Networks by name: builders over segmentation-models-pytorch (with timm encoders) and MONAI, for images of any
+size. Names are known without importing torch; the builder loads when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segnoise.networks.names import DEFAULT_NETWORK, NETWORKS, check_network_name
+
+if TYPE_CHECKING:
+    from segnoise.networks.build import build_network
+
+__all__ = ["DEFAULT_NETWORK", "NETWORKS", "build_network", "check_network_name"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "build_network":
+        from segnoise.networks.build import build_network
+
+        return build_network
+    raise AttributeError(f"module 'segnoise.networks' has no attribute {name!r}")
