@@ -26,9 +26,7 @@ def write_geojson(frame: GeoDataFrame, path: Path) -> None:
     frame, shapes = frame[present], shapes[present]
     identifiers = [str(i) for i in frame.get("id", frame.index)]
     columns = [name for name in frame.columns if name not in ("id", frame.geometry.name)]
-    properties = (
-        zip(*(_json_values(frame[name]) for name in columns), strict=True) if columns else [()] * len(shapes)
-    )
+    properties = zip(*(_json_values(frame[name]) for name in columns), strict=True) if columns else [()] * len(shapes)
     names = [str(name) for name in columns]
     with open(path, "w", encoding="utf-8") as file:
         box = f'"bbox": {json.dumps(bounding_box(shapes))},\n' if len(shapes) else ""

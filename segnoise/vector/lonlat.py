@@ -35,14 +35,10 @@ def to_lonlat(frame: GeoDataFrame) -> NDArray[np.object_]:
     try:
         shapes = shapely.force_2d(frame.geometry.to_crs(4326).to_numpy())
     except pyproj.exceptions.ProjError as error:
-        raise UserError(
-            f"CRS {frame.crs.name!r} cannot be converted to longitude and latitude ({error})"
-        ) from error
+        raise UserError(f"CRS {frame.crs.name!r} cannot be converted to longitude and latitude ({error})") from error
     coordinates = shapely.get_coordinates(shapes)
     if not np.isfinite(coordinates).all() or (np.abs(coordinates[:, 1]) > 90).any():
-        raise UserError(
-            f"some coordinates lie outside the area where CRS {frame.crs.name!r} is defined; check the CRS"
-        )
+        raise UserError(f"some coordinates lie outside the area where CRS {frame.crs.name!r} is defined; check the CRS")
     if not frame.crs.is_geographic:
         shapes = _unwrap(shapes)
     shapes = _cut(_round(shapes))

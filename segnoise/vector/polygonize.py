@@ -149,9 +149,7 @@ def _read_labels(
     return pixels, masked, geobox, name
 
 
-def _read_scores(
-    scores: str | PathLike[str] | NDArray[Any], geobox: GeoBox, name: str
-) -> NDArray[np.floating[Any]]:
+def _read_scores(scores: str | PathLike[str] | NDArray[Any], geobox: GeoBox, name: str) -> NDArray[np.floating[Any]]:
     """Scores in 0..1, nan where masked."""
     if isinstance(scores, str | PathLike):
         band, own = _read_band(scores)
@@ -177,9 +175,7 @@ def _read_band(path: str | PathLike[str]) -> tuple[np.ma.MaskedArray[Any, Any], 
     try:
         with rasterio.open(path) as file:
             if file.count != 1:
-                raise UserError(
-                    f"{path}: has {file.count} bands; one is needed (gdal_translate -b 1 takes the first)"
-                )
+                raise UserError(f"{path}: has {file.count} bands; one is needed (gdal_translate -b 1 takes the first)")
             return file.read(1, masked=True), GeoBox.from_rio(file)
     except RasterioError as error:
         reason = " ".join(str(error).split())

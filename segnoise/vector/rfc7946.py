@@ -27,8 +27,7 @@ class _Problems:
 
     def lines(self) -> list[str]:
         return [
-            kind
-            + (f" ({count} times, first in {where})" if where and count > 1 else f" ({where})" if where else "")
+            kind + (f" ({count} times, first in {where})" if where and count > 1 else f" ({where})" if where else "")
             for kind, (count, where) in self._found.items()
         ]
 

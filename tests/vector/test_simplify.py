@@ -32,13 +32,6 @@ def test_simplified_coverages_are_valid_coverages_of_their_own_vertices(labels, 
     assert vertices(simplified) <= vertices(exact)
 
 
-@settings(deadline=None)
-@given(RASTERS, st.sampled_from([0.75, 1.5, 4.0]))
-def test_simplification_is_idempotent(labels, tolerance):
-    once = drop_vertices(trace(canonical(labels).ids), tolerance)
-    assert shapely.equals_exact(drop_vertices(once, tolerance), once).all()
-
-
 def test_simplifying_corners_only_outlines_tears_the_coverage(parcels):
     """Guards the tests above: without the junction vertices of ``trace`` the same call gives gaps and overlaps."""
     exact = trace(canonical(parcels((80, 80), 30)).ids)
