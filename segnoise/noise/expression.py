@@ -1,0 +1,225 @@
+"""Corruptions written as text: ``kms(0.4)+boundary(3px, rho=.95)+omission(0.2)``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnoise.errors import UserError, nearest
+from segnoise.noise.base import Corruption, Params, sha256_of
+from segnoise.noise.boundary import Boundary
+from segnoise.noise.kms import Kms
+from segnoise.noise.length import Length
+from segnoise.noise.omission import Omission
+
+NOISES: dict[str, type[Corruption]] = {cls.name: cls for cls in (Kms, Boundary, Omission)}
+"""The corruptions by the names they have in expressions."""
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[A-Za-z%]*)"
+    r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[(),=+])|(?P<end>$)|(?P<other>.))"
+)
+
+
+@dataclass(frozen=True)
+class Composed(Corruption):
+    """Corruptions that act from left to right, each on the result of the one before.
+
+    >>> str(parse("omission(0.2) + kms(.1)"))
+    'omission(0.2)+kms(0.1, rho=0.9)'
+    """
+
+    parts: tuple[Corruption, ...]
+    name: ClassVar[str] = "composed"
+
+    @property
+    def steps(self) -> tuple[Corruption, ...]:
+        return self.parts
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.parts))
+
+    def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
+        return {"name": self.name, "steps": [part.draw(shape, generator) for part in self.parts]}
+
+    def fit(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> Params:
+        return self.fit_apply(labels, params, instances, spacing, num_classes)[1]
+
+    def apply(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+    ) -> NDArray[Any]:
+        for part, step in zip(self.parts, params["steps"], strict=True):
+            labels = part.apply(labels, step, instances, spacing)
+        return labels
+
+    def fit_apply(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> tuple[NDArray[Any], Params]:
+        fitted = []
+        for part, step in zip(self.parts, params["steps"], strict=True):
+            labels, done = part.fit_apply(labels, step, instances, spacing, num_classes)
+            fitted.append(done)
+        return labels, {**params, "steps": fitted}
+
+
+def parse(text: str) -> Corruption:
+    """A corruption from its expression: ``name(arguments)``, several joined by ``+`` acting from left to right.
+
+    Arguments are numbers, lengths (``3px``, ``5m``) or one number per axis (``rho=(0.9, 0.8)``), by position or by
+    name. The names are those of :data:`NOISES`.
+
+    Raises:
+        UserError: what does not parse, with the character it was found at.
+
+    >>> parse("boundary(3px, rho=.95)")
+    Boundary(displacement=Length(value=3.0, unit='px'), rho=0.95, bias=Length(value=0.0, unit='px'))
+    >>> parse("kms(0.4)+bondary(3px)")
+    Traceback (most recent call last):
+    ...
+    segnoise.errors.UserError: noise 'kms(0.4)+bondary(3px)', character 10: no noise is called 'bondary'; did ...
+    """
+    return _Parser(text).parse()
+
+
+def replay(labels: NDArray[Any], record: dict[str, Any]) -> NDArray[Any]:
+    """The noisy labels again, from the clean ones and the record of :meth:`Corruption.corrupt`.
+
+    Raises:
+        UserError: labels other than those the record was made from.
+
+    >>> clean = np.eye(8, dtype=np.int64)
+    >>> noisy, record = parse("kms(0.3)+omission(0.5)").corrupt(clean, seed=1)
+    >>> bool((replay(clean, record) == noisy).all())
+    True
+    """
+    if sha256_of(labels) != record["sha256_in"]:
+        raise UserError(f"the record of {record['noise']} was made from other labels: their SHA-256 differs")
+    for step, params in zip(parse(record["noise"]).steps, record["params"], strict=True):
+        labels = step.apply(labels, params, record["instances"], record["spacing"])
+    return labels
+
+
+class _Parser:
+    """Recursive descent over ``noise ('+' noise)*``."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+
+    def parse(self) -> Corruption:
+        parts = [self._noise()]
+        while self._peek() == "+":
+            self._take("+")
+            parts.append(self._noise())
+        if self._peek() != "":
+            self._fail(f"expected '+' or the end, found {self._peek()!r}")
+        return parts[0] if len(parts) == 1 else Composed(tuple(parts))
+
+    def _noise(self) -> Corruption:
+        start = self._start()
+        name = self._word("the name of a noise")
+        if name not in NOISES:
+            self._fail(f"no noise is called {name!r}; {nearest(name, NOISES)}", start)
+        signature = inspect.signature(NOISES[name])
+        self._take("(")
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        while self._peek() != ")":
+            here = self._start()
+            match = self._match()
+            if match["word"]:
+                option = self._word("an option")
+                if option not in signature.parameters:
+                    self._fail(f"{name} has no option {option!r}; {nearest(option, signature.parameters)}", here)
+                self._take("=")
+                named[option] = self._value()
+            elif named:
+                self._fail("an argument without a name cannot follow one with a name", here)
+            else:
+                positional.append(self._value())
+            try:
+                signature.bind_partial(*positional, **named)
+            except TypeError as error:
+                self._fail(f"{name}: {error}", here)
+            if self._peek() != ")":
+                self._take(",")
+        self._take(")")
+        try:
+            signature.bind(*positional, **named)
+            return NOISES[name](*positional, **named)
+        except (TypeError, UserError) as error:
+            self._fail(str(error).removeprefix(f"{name}: "), start, name)
+
+    def _value(self) -> Any:
+        if self._peek() == "(":
+            self._take("(")
+            values = [self._value()]
+            while self._peek() == ",":
+                self._take(",")
+                values.append(self._value())
+            self._take(")")
+            return tuple(values)
+        match = self._match()
+        if match["number"] is None:
+            self._fail(f"expected a number or a length such as 3px, found {self._peek() or 'the end'!r}")
+        if match["unit"]:
+            try:
+                length = Length.of(match["number"] + match["unit"])
+            except UserError as error:
+                self._fail(str(error))
+            self.position = match.end()
+            return length
+        self.position = match.end()
+        number = float(match["number"])
+        return int(number) if re.fullmatch(r"[+-]?\d+", match["number"]) else number
+
+    def _word(self, what: str) -> str:
+        match = self._match()
+        if match["word"] is None:
+            self._fail(f"expected {what}, found {self._peek() or 'the end'!r}")
+        self.position = match.end()
+        return str(match["word"])
+
+    def _take(self, sign: str) -> None:
+        if self._peek() != sign:
+            self._fail(f"expected {sign!r}, found {self._peek() or 'the end'!r}")
+        self.position = self._match().end()
+
+    def _match(self) -> re.Match[str]:
+        match = _TOKEN.match(self.text, self.position)
+        assert match is not None  # the pattern has a branch for everything
+        return match
+
+    def _peek(self) -> str:
+        return self._match()[0].strip()
+
+    def _start(self) -> int:
+        match = self._match()
+        return match.end() - len(match[0].lstrip())
+
+    def _fail(self, problem: str, position: int | None = None, name: str | None = None) -> NoReturn:
+        where = (self._start() if position is None else position) + 1
+        about = "" if name is None else f"{name}: "
+        raise UserError(f"noise {self.text!r}, character {where}: {about}{problem}")

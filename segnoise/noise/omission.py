@@ -1,0 +1,119 @@
+"""Objects that nobody drew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnoise.draws import generator
+from segnoise.errors import UserError
+from segnoise.noise.base import Corruption, Params, check_share, key_of
+from segnoise.noise.geometry import face_pairs, known_labels
+from segnoise.noise.objects import number_objects
+from segnoise.noise.order import count_of, kth, taken
+
+
+@dataclass(frozen=True)
+class Omission(Corruption):
+    """Object o is missing iff ``U_o < sigmoid(a - size_slope * log(area_o / median area))``, U_o uniform.
+
+    a is such that the share of objects removed is the asked one, or the nearest that whole objects allow. An object
+    is an instance, or without ids a face-connected region of one class above 0; it leaves the background (0) among
+    instances, else the class that surrounds most of it. U_o depends on the key and on where the object starts in
+    raster order, so that the same object has the same fate at any rate above its own.
+
+    Args:
+        rate: share of objects removed.
+        size_slope: 0 removes objects of any size alike; above 0, small ones more.
+
+    Raises:
+        UserError: a value outside its range.
+
+    >>> labels = np.zeros((9, 9), dtype=np.uint8)
+    >>> labels[1::2, 1::2] = 1
+    >>> noisy, record = Omission(0.25).corrupt(labels, seed=3)
+    >>> int(labels.sum()), int(noisy.sum())
+    (16, 12)
+    """
+
+    rate: float
+    size_slope: float = 0.0
+    name: ClassVar[str] = "omission"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", check_share(self.name, "rate", self.rate))
+        if not isinstance(self.size_slope, (int, float)):
+            raise UserError(f"omission: size_slope {self.size_slope} must be a plain number")
+        object.__setattr__(self, "size_slope", float(self.size_slope))
+
+    def __str__(self) -> str:
+        slope = f", size_slope={self.size_slope:g}" if self.size_slope else ""
+        return f"omission({self.rate:g}{slope})"
+
+    def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
+        return {"name": self.name, "rate": self.rate, "size_slope": self.size_slope, "key": key_of(generator)}
+
+    def fit(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> Params:
+        cost = _cost(*number_objects(labels, known_labels(labels, instances), instances), params)
+        removed = count_of(params["rate"], len(cost))
+        threshold = kth(cost, removed)
+        met = removed / len(cost) if len(cost) else 0.0
+        return {**params, "threshold": threshold and list(threshold), "removed": removed, "met": met}
+
+    def apply(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+    ) -> NDArray[Any]:
+        known = known_labels(labels, instances)
+        numbers, first = number_objects(labels, known, instances)
+        gone = np.concatenate([[False], taken(_cost(numbers, first, params), params["threshold"])])
+        fill = np.zeros(len(gone), dtype=labels.dtype) if instances else _surrounding(labels, known, numbers, gone)
+        missing = gone[numbers]
+        noisy = labels.copy()
+        noisy[missing] = fill[numbers[missing]]
+        return noisy
+
+
+def _cost(numbers: NDArray[np.int64], first: NDArray[np.int64], params: Params) -> NDArray[np.float64]:
+    """Per object, the logit a at which it goes missing."""
+    uniform = np.array([generator(params["key"], "object", int(start)).random() for start in first])
+    area = np.bincount(numbers.ravel(), minlength=len(first) + 1)[1:]
+    if not len(first):
+        return np.zeros(0)
+    with np.errstate(divide="ignore"):
+        logit = np.log(uniform) - np.log1p(-uniform)
+    # A draw of exactly 0 would be -inf, which no threshold can hold.
+    return np.maximum(logit, -1e3) + params["size_slope"] * np.log(area / np.median(area))
+
+
+def _surrounding(
+    labels: NDArray[Any], known: NDArray[np.bool_], numbers: NDArray[np.int64], gone: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Per object, the class that shares most faces with it, of objects that stay; 0 where there is none."""
+    values, flat = numbers.ravel(), labels.ravel()
+    votes = [np.zeros((0, 2), dtype=np.int64)]
+    for a, b in face_pairs(labels, known):
+        for inside, outside in ((a, b), (b, a)):
+            counts_here = gone[values[inside]] & ~gone[values[outside]]
+            pair = np.stack([values[inside], flat[outside].astype(np.int64)], axis=1)
+            votes.append(pair[counts_here])
+    fill = np.zeros(len(gone), dtype=labels.dtype)
+    pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
+    # Ascending counts, so the last assignment wins; of equal counts, the smaller class.
+    order = np.lexsort((-pairs[:, 1], counts))
+    fill[pairs[order, 0]] = pairs[order, 1].astype(labels.dtype)
+    return fill
