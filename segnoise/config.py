@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from segnoise.errors import UserError, nearest
 from segnoise.methods.names import check_method_name
-from segnoise.networks.names import check_network_name
+from segnoise.networks.names import check_network_name, names_a_file
 
 
 class Section(BaseModel):
@@ -64,8 +64,8 @@ class Scaling(Section):
 class _Windows(Section):
     classes: list[str] = Field(min_length=2, max_length=255, description="Class names; label k is the k-th, from 0")
     window: int = Field(256, ge=16, le=4096, description="Side of the training crops in pixels")
-    split: Split = Split()
-    scaling: Scaling = Scaling()
+    split: Split = Field(Split(), description="Training, validation and test parts, see below")
+    scaling: Scaling = Field(Scaling(), description="From raw values to inputs, see below")
     augment: bool = Field(True, description="Flips and quarter turns")
     photometric: float = Field(0.1, ge=0, le=1, description="Strength of brightness, contrast and noise changes")
     samples_per_epoch: int | None = Field(
@@ -83,7 +83,7 @@ class _Windows(Section):
 class RasterData(_Windows):
     """Georeferenced scenes with labels as polygons or as rasters on the same grid."""
 
-    kind: Literal["raster"]
+    kind: Literal["raster"] = Field(description="Georeferenced scenes")
     images: list[str] = Field(min_length=1, description="Paths or globs of GeoTIFF, COG or VRT files")
     labels: str | list[str] = Field(
         description="A vector file for all scenes, a folder, glob or list with one file a scene, or a CSV table with "
@@ -102,22 +102,24 @@ class RasterData(_Windows):
 class ImageData(_Windows):
     """Images without coordinates (PNG, JPEG, TIFF) and masks of class indices."""
 
-    kind: Literal["images"]
+    kind: Literal["images"] = Field(description="Plain images")
     images: list[str] = Field(min_length=1, description="Paths or globs")
     labels: str | list[str] = Field(description="Folder, glob or list of masks with the same stems, or a CSV table")
-    split: Split = Split(by="source")
+    split: Split = Field(Split(by="source"), description="Training, validation and test parts, see below")
 
 
 class SceneData(_Windows):
     """Procedural field landscapes with exact truth; written into the run's folder as GeoTIFF and GeoPackage."""
 
-    kind: Literal["scenes"]
+    kind: Literal["scenes"] = Field(description="Procedural landscapes")
     count: int = Field(1, ge=1, description="Number of scenes")
     size: int = Field(1024, ge=128, le=16384, description="Side of a scene in pixels")
     seed: int = Field(0, ge=0, description="Seed of the first scene")
-    classes: list[str] = ["background", "field"]
+    classes: list[str] = Field(
+        ["background", "field"], min_length=2, max_length=3, description="Class names; a third is the boundary"
+    )
     window: int = Field(128, ge=16, le=4096, description="Side of the training crops in pixels")
-    edge_px: Literal[1, 2] = 1
+    edge_px: Literal[1, 2] = Field(1, description="Width of the boundary class made from polygons")
 
 
 class Network(BaseModel):
@@ -143,7 +145,7 @@ class MethodConfig(BaseModel):
     """A method by name; further keys are its own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
+    name: str = Field(description="cross_entropy, gce or kms")
 
     @field_validator("name")
     @classmethod
@@ -162,17 +164,19 @@ class NoiseConfig(Section):
 class Training(Section):
     """The optimisation."""
 
-    epochs: int = Field(50, ge=1)
-    batch_size: int = Field(16, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    epochs: int = Field(50, ge=1, description="Passes over the training windows")
+    batch_size: int = Field(16, ge=1, description="Crops per step and device")
+    lr: float = Field(1e-3, gt=0, description="Learning rate of AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="Of AdamW")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the learning rate over all steps")
     early_stopping: int | None = Field(
         None, ge=1, description="Stop after this many epochs without a better score on the given validation labels"
     )
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = "32-true"
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int | Literal["auto"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = Field(
+        "32-true", description="Of the network; losses are always computed in 32 bits"
+    )
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field("auto", description="Where to train")
+    devices: int | Literal["auto"] = Field("auto", description="How many; more than one trains data-parallel")
     workers: int = Field(0, ge=0, description="Processes that read samples")
 
 
@@ -181,11 +185,15 @@ class Config(Section):
 
     name: str = Field("run", pattern=r"^[\w.-]+$", description="The run's folder is runs/<name>")
     seed: int = Field(0, ge=0, description="Seed of initialisation, order, crops and augmentation")
-    data: Annotated[RasterData | ImageData | SceneData, Field(discriminator="kind")]
-    noise: NoiseConfig | None = None
-    network: Network = Network()
-    method: list[MethodConfig] = [MethodConfig(name="cross_entropy")]
-    training: Training = Training()
+    data: Annotated[RasterData | ImageData | SceneData, Field(discriminator="kind", description="See below")]
+    noise: NoiseConfig | None = Field(
+        None, description="Synthetic noise such as kms(0.4), or {name: kms, level: 0.4, seed: 1}; see below"
+    )
+    network: Network = Field(Network(), description="A name, or a section; see below")
+    method: list[MethodConfig] = Field(
+        [MethodConfig(name="cross_entropy")], description="A name, a section, or a list of them to be composed"
+    )
+    training: Training = Field(Training(), description="See below")
 
     @field_validator("noise", mode="before")
     @classmethod
@@ -279,18 +287,20 @@ _PATHS = (("data", "images"), ("data", "labels"), ("network", "weights"))
 
 
 def _absolute(content: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Relative paths made absolute; ``imagenet`` is not a path."""
+    """Relative paths made absolute; published weights go by a name that is no path."""
 
     def resolve(value: Any) -> Any:
         if isinstance(value, list):
             return [resolve(v) for v in value]
-        if isinstance(value, str) and value != "imagenet":
+        if isinstance(value, str):
             return str(base / Path(value).expanduser())
         return value
 
     for section, key in _PATHS:
         if isinstance(content.get(section), dict) and key in content[section]:
             value = content[section][key]
+            if key == "weights" and not (isinstance(value, str) and names_a_file(value)):
+                continue
             as_list = [value] if key == "images" and isinstance(value, str) else value
             content[section] = {**content[section], key: resolve(as_list)}
     return content

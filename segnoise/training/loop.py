@@ -83,7 +83,12 @@ def train(
             configuration; a loss that is not finite.
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
-    place = Run(Path(run))
+    with _signals() as stop:
+        _train(config, Run(Path(run)), resume, overwrite, quiet, stop)
+    return Path(run)
+
+
+def _train(config: Config, place: Run, resume: bool, overwrite: bool, quiet: bool, stop: list[int]) -> None:
     fabric = _fabric(config)
     fabric.launch()
     state, checkpoint = State(), None
@@ -103,10 +108,7 @@ def train(
         restore(system, checkpoint["system"], place.checkpoint("last"))
         optimiser.load_state_dict(checkpoint["optimiser"])
         state = State(**checkpoint["state"])
-    loop = _Loop(config, place, fabric, prepared, system, optimiser, state)
-    with _signals() as stop:
-        loop.run(stop, quiet)
-    return place.folder
+    _Loop(config, place, fabric, prepared, system, optimiser, state).run(stop, quiet)
 
 
 def _fabric(config: Config) -> Fabric:
@@ -303,7 +305,7 @@ class _Loop:
         self.fabric.backward(parts["loss"])
         self.optimiser.step()
         self.system.update_teacher(state.step)
-        return {key: float(value) for key, value in parts.items()}
+        return {key: float(value.detach()) for key, value in parts.items()}
 
     def _lr(self, step: int) -> float:
         training = self.config.training

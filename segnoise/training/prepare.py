@@ -255,7 +255,9 @@ def _corrupt(
             noisy = _classes_of(ids, geobox, len(config.data.classes), config.data.edge_px)
         else:
             masked = np.where(inside, given, np.uint8(IGNORE_INDEX))
-            noisy, record = corruption.corrupt(masked, seed=seed, spacing=source.spacing)
+            noisy, record = corruption.corrupt(
+                masked, seed=seed, spacing=source.spacing, num_classes=len(config.data.classes)
+            )
         given = np.where(inside, noisy, given).astype(np.uint8)
         records[split] = {"source": source.name, **record}
     return given, records

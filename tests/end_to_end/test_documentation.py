@@ -1,0 +1,79 @@
+"""The commands of the tutorial and the examples of the library page, run as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from segnoise.vector import check_geojson
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The contents of a page's code blocks of one language."""
+    return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """A folder in which the whole tutorial was followed."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    (yaml,) = blocks("tutorial.md", "yaml")
+    (folder / "fields.yaml").write_text(yaml)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for command in blocks("tutorial.md", "bash"):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return folder
+
+
+def test_the_tutorial_leaves_what_it_promises(followed):
+    for name in ["sloppy.gpkg", "sloppy.json", "labels.tif", "labels_scores.tif", "fields.geojson", "map.gpkg"]:
+        assert (followed / name).stat().st_size > 0, name
+    assert (followed / "runs" / "fields" / "metrics.json").is_file()
+    assert (followed / "runs" / "fields" / "report.html").is_file()
+
+
+def test_the_tutorials_raster_lies_on_the_scenes_grid(followed):
+    with rasterio.open(followed / "scene.tif") as scene, rasterio.open(followed / "labels.tif") as labels:
+        assert (labels.crs, labels.transform, labels.shape) == (scene.crs, scene.transform, scene.shape)
+        assert set(np.unique(labels.read(1))) <= {0, 1, 255}
+        assert ((labels.read(1) == 255) == (scene.dataset_mask() == 0)).all()
+
+
+def test_the_tutorials_fields_are_valid_and_in_place(followed):
+    assert check_geojson(followed / "fields.geojson") == []
+    frame = gpd.read_file(followed / "fields.geojson")
+    assert len(frame) > 0
+    assert frame.geometry.is_valid.all()
+    with rasterio.open(followed / "scene.tif") as scene:
+        box = gpd.GeoSeries([shapely.box(*scene.bounds)], crs=scene.crs).to_crs(4326).iloc[0]
+    assert shapely.box(*frame.total_bounds).within(box.buffer(1e-4))
+    assert {"area_ha", "perimeter_m", "confidence"} <= set(frame.columns)
+    simplified = gpd.read_file(followed / "map.gpkg")
+    assert shapely.coverage_is_valid(simplified.geometry.to_numpy())
+    assert simplified["area_ha"].min() >= 0.05
+
+
+def test_the_library_page_runs(tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks("library.md", "python")))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([2, 64, 64])" in done.stdout
