@@ -1,0 +1,73 @@
+"""Boundaries of label maps against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from segnoise.noise.geometry import boundary_length, nearest_other
+from segnoise.noise.objects import number_objects
+from segnoise.noise.order import kth, taken
+
+
+@given(
+    hnp.arrays(np.int64, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(-1, 3)),
+    st.sampled_from([(1.0, 1.0), (2.0, 5.0)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_nearest_other_is_the_nearest_pixel_across_an_own_face(
+    labels: NDArray[np.int64], pixel: tuple[float, float]
+) -> None:
+    known = labels >= 0
+    found, distance = nearest_other(labels, known, pixel)
+    points = np.argwhere(np.ones_like(labels))
+    for k, (row, column) in enumerate(points):
+        reach = []
+        for other_row, other_column in points:
+            neighbours = [(other_row + a, other_column + b) for a, b in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+            touches = any(
+                0 <= r < labels.shape[0] and 0 <= c < labels.shape[1] and labels[r, c] == labels[row, column]
+                for r, c in neighbours
+            )
+            if known[other_row, other_column] and labels[other_row, other_column] != labels[row, column] and touches:
+                step = np.array([other_row - row, other_column - column])
+                reach.append((np.linalg.norm(step * pixel), np.linalg.norm(step)))
+        if not known[row, column] or not reach:
+            assert found.flat[k] == -1
+            assert np.isinf(distance.flat[k])
+            continue
+        nearest = min(reach)[0]
+        step = np.array(np.unravel_index(found.flat[k], labels.shape)) - (row, column)
+        assert np.linalg.norm(step * pixel) == pytest.approx(nearest)
+        assert distance.flat[k] == pytest.approx(nearest * (1 - 0.5 / np.linalg.norm(step)))
+
+
+def test_a_balls_surface_is_measured_within_two_percent() -> None:
+    ball = (np.sqrt((np.mgrid[-25:26, -25:26, -25:26] ** 2).sum(0)) < 20).astype(int)
+    assert boundary_length(ball, np.ones_like(ball, bool), (1, 1, 1)) == pytest.approx(4 * np.pi * 400, rel=0.02)
+
+
+def test_objects_are_numbered_by_their_first_pixels() -> None:
+    labels = np.array([[0, 2, 0, 1], [1, 2, 2, 1], [1, 0, 255, 2]])
+    numbers, first = number_objects(labels, labels != 255, instances=False)
+    assert np.array_equal(numbers, [[0, 1, 0, 2], [3, 1, 1, 2], [3, 0, 0, 4]])
+    assert first.tolist() == [1, 3, 4, 11]
+    numbers, first = number_objects(labels, labels != 255, instances=True)
+    assert np.array_equal(numbers, [[0, 1, 0, 2], [2, 1, 1, 2], [2, 0, 0, 1]])
+    assert first.tolist() == [1, 3]
+
+
+@given(
+    hnp.arrays(np.float64, st.integers(0, 30), elements=st.sampled_from([0.0, 1.0, 2.0, np.inf])), st.integers(0, 40)
+)
+def test_exactly_k_of_the_cheapest_are_taken(cost: NDArray[np.float64], k: int) -> None:
+    chosen = taken(cost, kth(cost, k))
+    assert chosen.sum() == min(k, np.isfinite(cost).sum())
+    if chosen.any() and (~chosen).any():
+        assert cost[chosen].max() <= cost[~chosen].min()
+        ties = np.flatnonzero(cost == cost[chosen].max())
+        assert (np.diff(chosen[ties].astype(int)) <= 0).all()

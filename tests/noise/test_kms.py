@@ -1,0 +1,91 @@
+"""Flips where a KMS field is largest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segnoise.draws import generator
+from segnoise.errors import UserError
+from segnoise.noise import Kms
+from segnoise.noise.latent import latent_correlation
+
+
+@pytest.mark.parametrize("level", [0.001, 0.25, 0.4, 1.0])
+def test_the_level_is_met_to_the_pixel(level: float, classes: NDArray[np.uint8]) -> None:
+    noisy, record = Kms(level).corrupt(classes, seed=1)
+    known = classes != 255
+    assert (noisy != classes).sum() == round(level * known.sum())
+    assert record["params"][0]["met"] == pytest.approx(level, abs=0.5 / known.sum())
+
+
+def test_two_classes_exchange() -> None:
+    labels = (np.indices((40, 40)).sum(0) % 2).astype(np.uint8)
+    noisy, _ = Kms(0.5).corrupt(labels, seed=1)
+    assert set(np.unique(noisy)) == {0, 1}
+
+
+def test_the_other_classes_are_chosen_alike_and_never_the_own_one() -> None:
+    labels = np.full((400, 400), 2, dtype=np.uint8)
+    noisy, _ = Kms(0.5, rho=0.3, classes=5).corrupt(labels, seed=4)
+    counts = np.bincount(noisy.ravel(), minlength=5)
+    assert counts[2] == labels.size // 2
+    assert np.abs(counts[[0, 1, 3, 4]] / counts[[0, 1, 3, 4]].sum() - 0.25).max() < 0.02
+
+
+def test_classes_that_the_labels_do_not_show_can_be_given() -> None:
+    labels = np.zeros((30, 30), dtype=np.uint8)
+    assert set(np.unique(Kms(0.5, rho=0.0, classes=3).corrupt(labels, 1)[0])) == {0, 1, 2}
+    assert set(np.unique(Kms(0.5, rho=0.0).corrupt(labels, 1, num_classes=3)[0])) == {0, 1, 2}
+    assert set(np.unique(Kms(0.5, rho=0.0).corrupt(labels, 1)[0])) == {0, 1}
+    with pytest.raises(UserError, match="class 4"):
+        Kms(0.5, classes=3).corrupt(labels + 4, 1)
+
+
+def test_on_instances_flips_make_holes_and_new_objects(parcels: NDArray[np.int32]) -> None:
+    noisy, record = Kms(0.2).corrupt(parcels, seed=6, instances=True)
+    changed = noisy != parcels
+    assert changed.sum() == round(0.2 * parcels.size)
+    assert (noisy[changed & (parcels > 0)] == 0).all()
+    added = noisy[changed & (parcels == 0)]
+    assert added.min() > parcels.max()
+    binary, _ = Kms(0.2).corrupt((parcels > 0).astype(np.uint8), seed=6)
+    assert np.array_equal(noisy > 0, binary > 0)
+    assert record["card"]["objects"]["extra"] > 0
+
+
+def test_an_id_type_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot hold"):
+        Kms(0.3, rho=0.0).corrupt(np.zeros((60, 60), np.int8), seed=0, instances=True)
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.75, 0.9, 0.97])
+@pytest.mark.parametrize("level", [0.05, 0.2, 0.5])
+def test_the_card_finds_the_latent_correlation(rho: float, level: float) -> None:
+    labels = np.zeros((1024, 1024), dtype=np.uint8)
+    corruption = Kms(level, rho=(rho, 0.6))
+    noisy, _ = corruption.fit_apply(labels, corruption.draw(labels.shape, generator(int(100 * rho), str(level))))
+    latent = latent_correlation(noisy != labels, labels == 0)
+    assert latent is not None
+    assert latent["rho"] == pytest.approx([rho, 0.6], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"level": 1.2},
+        {"level": -0.1},
+        {"level": 0.2, "rho": 1.0},
+        {"level": 0.2, "rho": ()},
+        {"level": 0.2, "classes": 1},
+    ],
+)
+def test_values_outside_their_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="kms"):
+        Kms(**options)
+
+
+def test_one_correlation_per_axis_must_fit_the_axes() -> None:
+    with pytest.raises(UserError, match="2 values, the labels have 3 axes"):
+        Kms(0.2, rho=(0.9, 0.8)).corrupt(np.zeros((4, 4, 4), np.uint8), seed=0)
