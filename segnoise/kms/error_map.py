@@ -14,13 +14,13 @@ from segnoise.kms.posterior import kms_posterior
 
 def error_map(
     probs: Float[Tensor, "B C *S"],
-    labels: Int[Tensor, "B *S"],
+    labels: Int[Tensor, " B *S"],
     rho: float | Sequence[float] = 0.9,
     mu: float = -2.0,
     sigma: float = 1.3133,
     steps: int = 10,
     ignore_index: int = 255,
-) -> Float[Tensor, "B *S"]:
+) -> Float[Tensor, " B *S"]:
     """``P(label is wrong)`` per pixel, when errors come in patches and a wrong label is any other class alike.
 
     ``pi_i = E_q[ r_i w_i / ((1 - r_i) p_i(y_i) + r_i w_i) ]`` with ``w_i = (1 - p_i(y_i)) / (C - 1)`` and r the
@@ -55,7 +55,7 @@ def error_map(
     return torch.where(valid, kms_posterior(log_odds, rho, mu, sigma, steps, valid=valid).p_wrong, 0.0)
 
 
-def label_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "B *S"]) -> Float[Tensor, "B *S"]:
+def label_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
     """The evidence that each label is wrong: ``A = log((1 - p(y)) / (C - 1)) - log p(y)``.
 
     Log-probabilities (``log_softmax`` of logits) keep it exact where p(y) rounds to one. Labels must be classes;
@@ -76,7 +76,7 @@ def label_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "B *S
 
 
 def soft_target(
-    log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "B *S"], p_wrong: Float[Tensor, "B *S"]
+    log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, " B *S"], p_wrong: Float[Tensor, " B *S"]
 ) -> Float[Tensor, "B C *S"]:
     """The posterior of the true class: ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))`` for k != y.
 

@@ -175,9 +175,7 @@ class KMSLinearOperator(_GridOperator):
         solved = solved.squeeze(-1) if right_tensor.dim() == 1 else solved
         return solved if left_tensor is None else left_tensor @ solved
 
-    def inv_quad(
-        self, inv_quad_rhs: Float[Tensor, "*batch"], reduce_inv_quad: bool = True
-    ) -> Float[Tensor, "*out"]:
+    def inv_quad(self, inv_quad_rhs: Float[Tensor, "*batch"], reduce_inv_quad: bool = True) -> Float[Tensor, "*out"]:
         """``sum_c r_c' K^-1 r_c`` over the columns of R (not summed if ``reduce_inv_quad`` is false)."""
         columns = inv_quad_rhs.unsqueeze(-1) if inv_quad_rhs.dim() == 1 else inv_quad_rhs
         quadratic = self._columns(columns, "whiten").square().sum(-2)

@@ -32,13 +32,13 @@ class Posterior(NamedTuple):
 
 @torch.no_grad()
 def kms_posterior(
-    log_odds: Float[Tensor, "B *S"],
+    log_odds: Float[Tensor, " B *S"],
     rho: float | Sequence[float] = 0.9,
     mu: float = -2.0,
     sigma: float = 1.3133,
     steps: int = 10,
     cap: float = 8.0,
-    valid: Bool[Tensor, "B *S"] | None = None,
+    valid: Bool[Tensor, " B *S"] | None = None,
 ) -> Posterior:
     """Probability that each label is wrong when errors come in patches: ``pi_i = E_q[sigmoid(eta_i + A_i)]``.
 
