@@ -245,11 +245,9 @@ def corrupt(
     """
     from segnoise.noise.files import corrupt_file
 
-    card = corrupt_file(labels, output, noise, grid=grid, instances=instances, seed=seed, overwrite=overwrite)
-    _say(
-        quiet,
-        f"{output}: {card['flip_rate']['overall']:.1%} of the pixels changed; record in {output.with_suffix('.json')}",
-    )
+    record = corrupt_file(labels, output, noise, grid=grid, instances=instances, seed=seed, overwrite=overwrite)
+    changed = record["card"]["flip_rate"]["overall"]
+    _say(quiet, f"{output}: {changed:.1%} of the pixels changed; record in {output.with_suffix('.json')}")
 
 
 @app.command()

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segnoise.data import IGNORE_INDEX, RasterSource, Source
+from segnoise.data import IGNORE_INDEX, RasterSource, Source, geotiff
 from segnoise.errors import UserError
 from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing
 
@@ -182,15 +182,12 @@ def _infer(
 def _writer(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
     """A tiled, compressed GeoTIFF on the source's grid."""
     geobox = source.geobox if isinstance(source, RasterSource) else None
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "height": source.shape[0], "width": source.shape[1], "count": count, "dtype": dtype,
-        "nodata": IGNORE_INDEX if dtype == "uint8" else float("nan"), "tiled": True, "blockxsize": 256,
-        "blockysize": 256, "compress": "deflate", "predictor": 2 if dtype == "uint8" else 3, "bigtiff": "if_safer",
-    }  # fmt: skip
-    if geobox is not None:
-        profile |= {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
+    place = {} if geobox is None else {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     classes = getattr(model, "classes", None)
-    with rasterio.open(path, "w", **profile) as dst:
+    with geotiff(
+        path, height=source.shape[0], width=source.shape[1], count=count, dtype=dtype, blockxsize=256, blockysize=256,
+        nodata=IGNORE_INDEX if dtype == "uint8" else float("nan"), predictor=2 if dtype == "uint8" else 3, **place,
+    ) as dst:  # fmt: skip
         if classes:
             dst.update_tags(classes=", ".join(f"{k} {name}" for k, name in enumerate(classes)))
         yield dst

@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from segnoise.noise.expression import parse
 
-from segnoise.data import IGNORE_INDEX, RasterSource, pixel_spacing, rasterize_instances, read_polygons
+from segnoise.data import IGNORE_INDEX, RasterSource, geotiff, pixel_spacing, rasterize_instances, read_polygons
 from segnoise.data.pairing import VECTOR_SUFFIXES
 from segnoise.errors import UserError
 from segnoise.vector import check_suffix, polygonize, write_polygons
@@ -94,8 +94,8 @@ def _corrupt_raster(
         profile["dtype"] = "int32"
     # What was unknown keeps the value it had.
     written = np.where(known, noisy, values).astype(profile["dtype"])
-    profile.update(driver="GTiff", compress="deflate")
-    with atomic_output(out, overwrite) as temporary, rasterio.open(temporary, "w", **profile) as dst:
+    kept = {k: profile[k] for k in ("height", "width", "count", "dtype", "crs", "transform", "nodata")}
+    with atomic_output(out, overwrite) as temporary, geotiff(temporary, **kept) as dst:
         dst.write(written, 1)
     result: dict[str, Any] = record
     return result

@@ -232,7 +232,7 @@ class TestTrainAccepts:
         if case == "small scene":
             for k in range(3):
                 write_raster(place / f"s{k}.tif", np.random.default_rng(k).integers(1, 99, (1, 20, 24), dtype=np.uint8))
-            data = {"images": ["s*.tif"], "split": {"by": "source"}}
+            data = {"images": ["s[0-9].tif"], "split": {"by": "source"}}
             write_fields(place / "fields.gpkg", [(2, 2, 12, 14)])
         if case == "nan and inf":
             image = np.random.default_rng(0).normal(size=(2, 160, 160)).astype(np.float32)
@@ -291,7 +291,7 @@ class TestUsingARun:
             (["fields", "RUN", "truncated.tif", "-o", "x.geojson"], ["truncated.tif"]),
             (["evaluate", "nowhere"], ["nowhere", "no such run"]),
             (["evaluate", "broken.ckpt"], ["broken.ckpt"]),
-            (["polygons", "plain.tif", "-o", "x.geojson"], ["plain.tif", "CRS"]),
+            (["polygons", "grey.tif", "-o", "x.geojson"], ["grey.tif", "CRS"]),
             (["polygons", "none.tif", "-o", "x.geojson"], ["none.tif"]),
             (["corrupt", "fields.gpkg", "-o", "n.gpkg", "--noise", "kms(0.4)"], ["--grid"]),
             (["corrupt", "fields.gpkg", "-o", "n.gpkg", "--noise", "kms(2)", "--grid", "scene.tif"], ["kms"]),
@@ -302,6 +302,7 @@ class TestUsingARun:
     def test_each_mistake_is_one_line(self, place, trained, fails, monkeypatch, arguments, words):
         write_raster(place / "four.tif", np.ones((4, 40, 40), np.uint16))
         write_raster(place / "plain.tif", np.ones((3, 40, 40), np.uint16), crs=None)
+        write_raster(place / "grey.tif", np.ones((1, 40, 40), np.uint8), crs=None)
         (place / "truncated.tif").write_bytes((place / "scene.tif").read_bytes()[:20000])
         (place / "broken.ckpt").write_text("no")
         monkeypatch.chdir(place)
