@@ -1,0 +1,100 @@
+"""The content of metrics.json as tables, with a dash for what is not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DASH = "–"
+
+_PER_CLASS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "boundary_f1": "Boundary F1",
+}
+_WHOLE = {
+    "accuracy": "Accuracy",
+    "object_precision": "Object precision",
+    "object_recall": "Object recall",
+    "object_f1": "Object F1",
+    "ece": "ECE",
+    "label_error_auroc": "Label-error AUROC",
+    "label_error_ap": "Label-error AP",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: what it is about (and its run, where several are compared), then its cells."""
+
+    name: str
+    run: int | None
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines under a common heading; the heading is empty where there is one run only."""
+
+    heading: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: list[str]
+    groups: list[Group]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A score as text; a dash for what is missing or not a number.
+
+    >>> number(0.83333), number(None), number(float("nan"))
+    ('0.833', '–', '–')
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return DASH
+    return f"{value:.{digits}f}"
+
+
+def class_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table:
+    """Per-class scores: classes as lines for one run, runs under each class for several."""
+    classes = list(dict.fromkeys(name for _, m in runs if m for name in m.get("iou", {}).get("per_class", {})))
+    kinds = [*classes, None]
+    if len(runs) == 1:
+        metrics = runs[0][1]
+        return Table(list(_PER_CLASS.values()), [Group("", [_class_row(k or "mean", None, metrics, k) for k in kinds])])
+    groups = [
+        Group(k or "mean over classes", [_class_row(name, i, m, k) for i, (name, m) in enumerate(runs)]) for k in kinds
+    ]
+    return Table(list(_PER_CLASS.values()), groups)
+
+
+def whole_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table:
+    """Scores that have no class: one line a run."""
+    several = len(runs) > 1
+    rows = []
+    for i, (name, metrics) in enumerate(runs):
+        known = dict(metrics or {})
+        known["accuracy"] = (known.get("accuracy") or {}).get("mean")
+        rows.append(Row(name, i if several else None, [number(known.get(key)) for key in _WHOLE]))
+    return Table(list(_WHOLE.values()), [Group("", rows)])
+
+
+def mean_iou(metrics: dict[str, Any] | None) -> float | None:
+    value = ((metrics or {}).get("iou") or {}).get("mean")
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _class_row(name: str, run: int | None, metrics: dict[str, Any] | None, kind: str | None) -> Row:
+    """The line of one class, or of the means (``kind`` None)."""
+    cells = []
+    for key in _PER_CLASS:
+        score = (metrics or {}).get(key) or {}
+        cells.append(number(score.get("mean") if kind is None else score.get("per_class", {}).get(kind)))
+    return Row(name, run, cells)
