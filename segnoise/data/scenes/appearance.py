@@ -61,11 +61,12 @@ def _ground_and_plants(
     for scale, texture in enumerate((fine, middle, coarse)):
         green += looks.blotch[here, scale] * texture
     green += looks.rows[here] * stripe
+    green += looks.drains[here] * np.exp(-((damp / 0.11) ** 2))
     green -= looks.tramline[here] * (np.sin(phase / 3) > 0.92)
-    wet = np.clip(2 * (damp - looks.wet_level[here]), 0, 1)
-    green = np.clip(green * (1 - 0.4 * wet), 0, 1)
-    bright = 1 + looks.furrow[here] * stripe * (1 - green) + 0.6 * looks.blotch[here, 0] * fine
-    bright *= 1 - 0.4 * wet
+    wet = np.clip(1.5 * (damp + 0.3 * middle - looks.wet_level[here]), 0, 1)
+    green = np.clip(green * (1 - 0.3 * wet), 0, 1)
+    bright = 1 + looks.furrow[here] * stripe * (1 - green) + looks.mottle[here] * fine
+    bright *= 1 - 0.3 * wet
     for band in range(4):
         ground, plant = looks.ground[here, band], looks.plant[here, band]
         light[band, rows] = bright * (ground + green * (plant - ground))

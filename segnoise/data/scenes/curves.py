@@ -79,28 +79,37 @@ def _rounded(ring: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def ways(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Geometries, NDArray[np.str_]]:
-    """Lines that ignore parcels: a meandering river or stream and a few roads across the scene, cut into short
-    pieces so that each touches few parcels."""
+    """Lines that ignore parcels, with their kinds: a meandering river or stream and a few roads across the scene."""
     height, width = shape
     span = max(shape)
     kinds = ["river" if span > 700 else "stream"] * max(1, round(span / 1500))
     kinds += list(rng.choice(["road", "gravel", "track"], max(2, round(span / 450))))
-    pieces, piece_kinds = [], []
+    around = shapely.box(-40, -40, width + 40, height + 40)
+    lines, line_kinds = [], []
     for kind in kinds:
-        wet = kind in ("river", "stream")
         centre = rng.uniform(0.15, 0.85, 2) * [width, height]
         heading = rng.uniform(0, np.pi)
         reach = np.arange(-1.5 * span, 1.5 * span, 5.0)
-        straight = centre + reach[:, None] * [np.cos(heading), np.sin(heading)]
+        points = centre + reach[:, None] * [np.cos(heading), np.sin(heading)]
+        wet = kind in ("river", "stream")
         sway = [(55.0, 130.0), (16.0, 38.0)] if wet else [(rng.choice([5.0, 30.0]), 220.0)]
-        line = straight.copy()
         for size, scale in sway:
-            line += size * np.stack([_along(len(reach), scale / 5, rng) for _ in range(2)], 1)
-        near = ((line > -40) & (line < np.array([width, height]) + 40)).all(1)
-        runs = [line[i : i + 13] for i in range(0, len(line) - 1, 12) if near[i : i + 13].any()]
-        pieces += [shapely.LineString(run) for run in runs]
-        piece_kinds += [kind] * len(runs)
-    return np.array(pieces, dtype=object), np.array(piece_kinds)
+            points += size * np.stack([_along(len(reach), scale / 5, rng) for _ in range(2)], 1)
+        inside = shapely.get_parts(shapely.intersection(shapely.LineString(points), around))
+        lines += [line for line in inside if line.length > 0]
+        line_kinds += [kind] * (len(lines) - len(line_kinds))
+    return np.array(lines, dtype=object), np.array(line_kinds)
+
+
+def pieces(lines: Geometries, width: NDArray[np.float64], points: int = 13) -> tuple[Geometries, NDArray[np.float64]]:
+    """The lines in runs of few points, and the width of each: what is cheap to subtract from what it touches."""
+    runs, widths = [], []
+    for line, wide in zip(lines, width, strict=True):
+        xy = shapely.get_coordinates(line)
+        starts = range(0, max(1, len(xy) - 1), points - 1)
+        runs += [shapely.LineString(xy[start : start + points]) for start in starts]
+        widths += [wide] * len(starts)
+    return np.array(runs, dtype=object), np.array(widths)
 
 
 def _along(count: int, scale: float, rng: np.random.Generator) -> Grid:

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from segnoise.data.scenes.curves import Bend, blobs, ways
+from segnoise.data.scenes.curves import Bend, blobs, pieces, ways
 from segnoise.data.scenes.parcels import REGIMES, Geometries, divide, draw_widths
 from segnoise.data.scenes.texture import smooth_noise
 from segnoise.draws import generator
@@ -40,8 +40,8 @@ ORGANIC = {"scrub": (0.03, 30.0), "wood": (0.10, 45.0), "water": (0.012, 30.0)}
 OTHER_LAND = {"wood": 0.17, "scrub": 0.23, "pasture": 0.36, "ground": 0.13, "built": 0.11}
 """Covers of parcels that are not fields, and the share of such parcels that has each."""
 
-LEAST_AREA = 45.0
-LEAST_WIDTH = 2.6
+LEAST_AREA = 70.0
+LEAST_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def draw_landscape(shape: tuple[int, int], seed: int) -> Landscape:
 
     parcels = bend(division.parcels)
     candidates, origin, pivot = _pivots(parcels, division.regime, rng)
-    outlines = _bands(lines, line_width)
+    outlines = _bands(*pieces(lines, line_width))
     fields, source = _carve(candidates, np.concatenate([outlines, *organic.values()]), shape)
     farmed = _choose(fields, ~np.isnan(pivot[source, 0]), shape, rng)
     fields, source = fields[farmed], source[farmed]
@@ -106,7 +106,11 @@ def _pivots(
     radius = 0.97 * shapely.distance(centre, shapely.boundary(parcels))
     square = np.pi * radius**2 > 0.6 * shapely.area(parcels)
     watered = (regime == list(REGIMES).index("large")) & square & (radius > 35) & (rng.random(len(parcels)) < 0.4)
-    candidates, origin, pivots = [parcels[~watered]], [np.flatnonzero(~watered)], [np.full(((~watered).sum(), 2), np.nan)]
+    candidates, origin, pivots = (
+        [parcels[~watered]],
+        [np.flatnonzero(~watered)],
+        [np.full(((~watered).sum(), 2), np.nan)],
+    )
     for index in np.flatnonzero(watered):
         middle = shapely.get_coordinates(centre[index])[0]
         turn = rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, 97)
@@ -129,29 +133,31 @@ def _carve(
         now = rank == k
         candidates[which[now]] = shapely.difference(candidates[which[now]], obstacles[what[now]])
     height, width = shape
-    inside = shapely.intersection(candidates, shapely.box(1 / 128, 1 / 128, width - 1 / 128, height - 1 / 128))
-    pieces, source = shapely.get_parts(inside, return_index=True)
-    pieces = snap(pieces)
-    area = shapely.area(pieces)
-    fit = shapely.is_valid(pieces) & (area > LEAST_AREA)
-    fit &= 2 * area > LEAST_WIDTH * np.maximum(shapely.length(pieces), 1e-9)
-    pieces, source = pieces[fit], source[fit]
+    scene = shapely.box(1 / 128, 1 / 128, width - 1 / 128, height - 1 / 128)
+    crossing = ~shapely.within(candidates, scene)
+    candidates[crossing] = shapely.intersection(candidates[crossing], scene)
+    parts, source = shapely.get_parts(candidates, return_index=True)
+    parts = snap(parts)
+    area = shapely.area(parts)
+    fit = shapely.is_valid(parts) & (area > LEAST_AREA) & (shapely.get_type_id(parts) == 3)
+    fit &= 2 * area > LEAST_WIDTH * np.maximum(shapely.length(parts), 1e-9)
+    parts, source = parts[fit], source[fit]
     # Snapping may leave a vertex of one piece a hair from its neighbour's edge: the few such pieces are given up.
-    shared = shapely.is_empty(shapely.coverage_invalid_edges(pieces))
-    return pieces[shared], source[shared]
+    shared = shapely.is_empty(shapely.coverage_invalid_edges(parts))
+    return parts[shared], source[shared]
 
 
 def _choose(
-    pieces: Geometries, always: NDArray[np.bool_], shape: tuple[int, int], rng: np.random.Generator
+    parts: Geometries, always: NDArray[np.bool_], shape: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """The pieces that are farmed, in their order: the most suitable ones until the scene's share is reached.
+    """The parts that are farmed, in their order: the most suitable ones until the scene's share is reached.
 
-    Suitability is a smooth noise plus a little of each piece's own, so that farmland and other land form clusters.
+    Suitability is a smooth noise plus a little of each part's own, so that farmland and other land form clusters.
     """
-    at = shapely.get_coordinates(shapely.centroid(pieces))
-    suitable = smooth_noise(shape, 75.0, rng).at(*at.T) + 0.6 * rng.standard_normal(len(pieces))
+    at = shapely.get_coordinates(shapely.centroid(parts))
+    suitable = smooth_noise(shape, 75.0, rng).at(*at.T) + 0.6 * rng.standard_normal(len(parts))
     order = np.argsort(-np.where(always, np.inf, suitable), kind="stable")
-    reached = np.cumsum(shapely.area(pieces)[order])
+    reached = np.cumsum(shapely.area(parts)[order])
     count = 1 + int(np.argmin(np.abs(reached - rng.uniform(0.48, 0.57) * shape[0] * shape[1])))
     return np.sort(order[:count])
 
@@ -166,7 +172,9 @@ def _other_land(parcels: Geometries, shape: tuple[int, int], rng: np.random.Gene
     return np.array(kinds)[np.minimum(np.searchsorted(bins, rank), len(kinds) - 1)].astype("<U8")
 
 
-def _strips(lines: Geometries, kind: NDArray[np.str_], width: NDArray[np.float64]) -> tuple[Geometries, NDArray[np.str_]]:
+def _strips(
+    lines: Geometries, kind: NDArray[np.str_], width: NDArray[np.float64]
+) -> tuple[Geometries, NDArray[np.str_]]:
     """The bands each line is painted with, all outer bands before all inner ones."""
     shapes, covers = [], []
     for layer in range(max(len(bands) for bands in STRIPS.values())):

@@ -62,10 +62,12 @@ class Looks:
     green: Grid
     slope: Grid
     blotch: Grid
+    mottle: Grid
     rows: Grid
     furrow: Grid
     wave: Grid
     tramline: Grid
+    drains: Grid
     crown_level: Grid
     roofs: Grid
     wet_level: Grid
@@ -83,9 +85,7 @@ def draw_crops(regime: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np
     return crops
 
 
-def draw_looks(
-    land: Landscape, crops: NDArray[np.str_], shape: tuple[int, int], rng: np.random.Generator
-) -> Looks:
+def draw_looks(land: Landscape, crops: NDArray[np.str_], shape: tuple[int, int], rng: np.random.Generator) -> Looks:
     """The looks of ``land.fields`` (ids from 1) and then of ``land.patches``; id 0 is a stretch of plain land."""
     covers = [LAND["scrub"], *(CROPS[name] for name in crops), *(LAND[name] for name in land.cover)]
     geometry = np.concatenate([np.array([shapely.box(0, 0, shape[1], shape[0])]), land.fields, land.patches])
@@ -102,7 +102,7 @@ def draw_looks(
         return rng.uniform(low, high)
 
     def tinted(spectra: NDArray[np.float64], brightness: float) -> NDArray[np.float64]:
-        return spectra * np.exp(0.05 * rng.standard_normal((count, 4)) + brightness * rng.standard_normal((count, 1)))
+        return spectra * np.exp(0.03 * rng.standard_normal((count, 4)) + brightness * rng.standard_normal((count, 1)))
 
     plain = {"soil": (1.0, 1.0)}
     plant = tinted(_mixtures([cover.plant for cover in covers], soil, rng), 0.08)
@@ -118,10 +118,12 @@ def draw_looks(
         "green": ranged("green"),
         "slope": steepness[:, None] * np.stack([np.cos(rise), np.sin(rise)], 1),
         "blotch": rng.uniform(blotch[:, :, 0], blotch[:, :, 1]),
+        "mottle": ranged("mottle"),
         "rows": ranged("rows"),
         "furrow": ranged("furrow"),
         "wave": 2 * np.pi / ranged("period")[:, None] * np.stack([-np.sin(heading), np.cos(heading)], 1),
         "tramline": ranged("tramline") * (rng.random(count) < 0.75),
+        "drains": ranged("drains") * (rng.random(count) < 0.4),
         "crown_level": ndtri(1 - ranged("trees")),
         "roofs": ranged("roofs"),
         "wet_level": ndtri(1 - ranged("wet")),
@@ -133,7 +135,7 @@ def draw_looks(
 def _soils(centre: NDArray[np.float64], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
     """The soil at each patch, ``P 4``: a mixture of three that changes slowly across the scene."""
     lean = np.stack([smooth_noise(shape, 250.0, rng).at(*centre.T) for _ in range(3)], 1)
-    weight = np.exp(1.3 * lean)
+    weight = np.exp(0.9 * lean)
     weight /= weight.sum(1, keepdims=True)
     return weight @ np.array([MATERIALS[name] for name in ("tan", "red", "dark")])
 

@@ -35,23 +35,23 @@ class Regime:
 
 REGIMES: dict[str, Regime] = {
     "smallholder": Regime(
-        area=620,
+        area=900,
         elongation=1.8,
         skew=0.13,
         bend=1.3,
         between={"path": 0.3, "hedge": 0.22, "margin": 0.2, "ditch": 0.1, "track": 0.18},
-        within={"touch": 0.52, "margin": 0.26, "path": 0.12, "hedge": 0.1},
+        within={"touch": 0.6, "margin": 0.2, "path": 0.1, "hedge": 0.1},
     ),
     "medium": Regime(
-        area=3400,
+        area=3000,
         elongation=1.5,
         skew=0.07,
         bend=0.8,
         between={"hedge": 0.4, "track": 0.25, "treeline": 0.15, "ditch": 0.1, "margin": 0.1},
-        within={"touch": 0.36, "margin": 0.26, "hedge": 0.26, "ditch": 0.12},
+        within={"touch": 0.42, "margin": 0.22, "hedge": 0.26, "ditch": 0.1},
     ),
     "large": Regime(
-        area=15000,
+        area=11000,
         elongation=1.25,
         skew=0.02,
         bend=0.25,
@@ -62,9 +62,9 @@ REGIMES: dict[str, Regime] = {
 
 WIDTHS: dict[str, tuple[float, float]] = {
     "touch": (0.0, 0.0),
-    "margin": (0.7, 1.8),
-    "path": (0.8, 1.8),
-    "ditch": (1.0, 2.0),
+    "margin": (1.2, 2.8),
+    "path": (1.0, 2.2),
+    "ditch": (1.2, 2.4),
     "hedge": (1.5, 3.0),
     "track": (2.0, 3.2),
     "treeline": (3.0, 6.0),
@@ -75,7 +75,7 @@ WIDTHS: dict[str, tuple[float, float]] = {
 }
 """Least and greatest width in pixels of each divider, verges included."""
 
-DISTRICT = 430.0
+DISTRICT = 340.0
 """Spacing of districts in pixels."""
 
 

@@ -24,7 +24,7 @@ MATERIALS: dict[str, tuple[float, float, float, float]] = {
     "red": (0.058, 0.090, 0.165, 0.240),
     "dark": (0.050, 0.064, 0.080, 0.120),
     "dirt": (0.120, 0.155, 0.200, 0.260),
-    "asphalt": (0.088, 0.097, 0.107, 0.130),
+    "asphalt": (0.098, 0.118, 0.140, 0.175),
     "mud": (0.045, 0.055, 0.058, 0.070),
     "clear": (0.045, 0.050, 0.032, 0.014),
     "turbid": (0.060, 0.082, 0.078, 0.036),
@@ -32,8 +32,8 @@ MATERIALS: dict[str, tuple[float, float, float, float]] = {
 }
 
 ROOFS: tuple[tuple[float, float, float, float], ...] = (
-    (0.34, 0.36, 0.37, 0.38),
-    (0.22, 0.23, 0.24, 0.25),
+    (0.27, 0.28, 0.29, 0.30),
+    (0.18, 0.19, 0.20, 0.21),
     (0.09, 0.12, 0.23, 0.27),
     (0.10, 0.13, 0.16, 0.20),
     (0.16, 0.17, 0.15, 0.18),
@@ -49,7 +49,8 @@ class Cover:
     ``plant`` and ``ground`` are mixtures of materials (``"soil"`` is the soil of the place); ``green`` is the plants'
     share of the ground, ``slope`` its change across a patch, ``blotch`` its standard deviation at 2.5, 11 and 40 px;
     ``rows`` are the amplitude of rows in that share and ``furrow`` in the ground's brightness, ``period`` their
-    distance in pixels, ``tramline`` the share lost where machines drive, ``trees`` the share of the ground under
+    distance in pixels, ``mottle`` the grain of brightness at 2 px, ``tramline`` the share lost where machines drive, ``drains`` the
+    share gained or lost where water has run, ``trees`` the share of the ground under
     crowns, ``roofs`` the share of building plots with a roof, ``wet`` how often water stands.
     """
 
@@ -57,36 +58,38 @@ class Cover:
     green: Range
     ground: dict[str, Range] | None = None
     slope: Range = (0.0, 0.0)
+    mottle: Range = (0.008, 0.025)
     blotch: tuple[Range, Range, Range] = ((0.01, 0.03), (0.01, 0.04), (0.01, 0.05))
     rows: Range = (0.0, 0.0)
     furrow: Range = (0.0, 0.0)
     period: Range = (4.0, 5.0)
     tramline: Range = (0.0, 0.0)
+    drains: Range = (0.0, 0.0)
     trees: Range = (0.0, 0.0)
     roofs: Range = (0.0, 0.0)
     wet: Range = (0.0, 0.0)
 
 
 _EVEN = ((0.008, 0.022), (0.015, 0.045), (0.02, 0.07))
-_UNEVEN = ((0.02, 0.05), (0.03, 0.08), (0.03, 0.08))
+_UNEVEN = ((0.03, 0.07), (0.04, 0.10), (0.03, 0.08))
 _WILD = ((0.03, 0.07), (0.05, 0.12), (0.04, 0.10))
-_STAND = {"slope": (0.0, 0.25), "wet": (0.0, 0.05), "trees": (0.0, 0.002)}
+_STAND = {"slope": (0.0, 0.25), "wet": (0.0, 0.05), "trees": (0.0, 0.002), "drains": (-0.25, 0.2)}
 
 CROPS: dict[str, Cover] = {
     "maize": Cover(
         {"maize": (0.6, 1.0), "leaf": (0.0, 0.4)},
         (0.3, 0.95),
         blotch=_EVEN,
-        rows=(0.025, 0.09),
-        furrow=(0.02, 0.06),
-        period=(3.0, 5.0),
+        rows=(0.05, 0.14),
+        furrow=(0.03, 0.10),
+        period=(3.5, 6.0),
         **_STAND,
     ),
     "cereal": Cover(
         {"leaf": (0.6, 1.0), "grass": (0.0, 0.4)},
         (0.5, 0.98),
         blotch=_EVEN,
-        rows=(0.01, 0.04),
+        rows=(0.025, 0.08),
         period=(3.5, 6.0),
         tramline=(0.08, 0.25),
         **_STAND,
@@ -95,7 +98,7 @@ CROPS: dict[str, Cover] = {
         {"ripe": (0.6, 1.0), "dry": (0.0, 0.4)},
         (0.65, 0.98),
         blotch=_EVEN,
-        rows=(0.02, 0.07),
+        rows=(0.04, 0.12),
         period=(3.5, 6.0),
         tramline=(0.08, 0.25),
         **_STAND,
@@ -104,35 +107,35 @@ CROPS: dict[str, Cover] = {
         {"legume": (0.6, 1.0), "leaf": (0.0, 0.4)},
         (0.3, 0.95),
         blotch=_EVEN,
-        rows=(0.025, 0.08),
-        furrow=(0.02, 0.05),
-        period=(3.0, 4.5),
+        rows=(0.05, 0.13),
+        furrow=(0.03, 0.09),
+        period=(3.5, 5.5),
         **_STAND,
     ),
     "sunflower": Cover(
         {"flower": (0.4, 1.0), "leaf": (0.0, 0.6)},
         (0.5, 0.95),
         blotch=_EVEN,
-        rows=(0.02, 0.07),
-        furrow=(0.02, 0.05),
-        period=(3.0, 5.0),
+        rows=(0.05, 0.13),
+        furrow=(0.03, 0.09),
+        period=(3.5, 6.0),
         **_STAND,
     ),
     "vegetables": Cover(
         {"legume": (0.0, 0.6), "leaf": (0.2, 0.8), "grass": (0.0, 0.3)},
         (0.3, 0.85),
         blotch=_EVEN,
-        rows=(0.05, 0.16),
-        furrow=(0.03, 0.08),
-        period=(3.0, 4.5),
+        rows=(0.08, 0.20),
+        furrow=(0.04, 0.10),
+        period=(3.5, 5.0),
         **_STAND,
     ),
     "stubble": Cover(
         {"straw": (0.5, 1.0), "dry": (0.0, 0.5)},
         (0.3, 0.85),
         blotch=_EVEN,
-        rows=(0.03, 0.10),
-        furrow=(0.02, 0.06),
+        rows=(0.06, 0.16),
+        furrow=(0.03, 0.09),
         period=(3.5, 7.0),
         tramline=(0.0, 0.2),
         **_STAND,
@@ -142,18 +145,20 @@ CROPS: dict[str, Cover] = {
         (0.0, 0.08),
         blotch=_EVEN,
         rows=(0.0, 0.02),
-        furrow=(0.025, 0.09),
-        period=(3.0, 6.0),
+        furrow=(0.07, 0.17),
+        period=(3.5, 7.0),
+        drains=(0.05, 0.35),
         wet=(0.0, 0.08),
     ),
     "fallow": Cover(
         {"dry": (0.2, 0.8), "grass": (0.2, 0.8)},
         (0.15, 0.6),
         blotch=_UNEVEN,
-        rows=(0.01, 0.05),
-        furrow=(0.02, 0.06),
-        period=(3.0, 6.0),
+        rows=(0.03, 0.09),
+        furrow=(0.03, 0.09),
+        period=(3.5, 6.0),
         trees=(0.0, 0.008),
+        mottle=(0.02, 0.04),
     ),
 }
 """The crops, among them fields that are bare, harvested or resting."""
@@ -163,9 +168,11 @@ LAND: dict[str, Cover] = {
         {"grass": (0.2, 1.0), "leaf": (0.0, 0.9), "dry": (0.0, 0.9)},
         (0.4, 0.98),
         slope=(0.0, 0.25),
+        drains=(-0.2, 0.2),
         blotch=_UNEVEN,
-        trees=(0.0, 0.02),
+        trees=(0.004, 0.035),
         wet=(0.0, 0.06),
+        mottle=(0.07, 0.14),
     ),
     "scrub": Cover(
         {"dry": (0.2, 0.9), "grass": (0.2, 0.9), "shrub": (0.1, 0.5)},
@@ -173,14 +180,16 @@ LAND: dict[str, Cover] = {
         blotch=_WILD,
         trees=(0.03, 0.22),
         wet=(0.0, 0.02),
+        mottle=(0.08, 0.16),
     ),
     "ground": Cover(
         {"dry": (0.2, 1.0), "grass": (0.0, 0.8)},
         (0.0, 0.25),
         blotch=_UNEVEN,
         slope=(0.0, 0.15),
-        trees=(0.0, 0.012),
+        trees=(0.002, 0.02),
         wet=(0.0, 0.05),
+        mottle=(0.09, 0.17),
     ),
     "wood": Cover({"shrub": (0.3, 0.7), "grass": (0.2, 0.5)}, (0.6, 0.95), blotch=_WILD, trees=(0.75, 0.95)),
     "built": Cover(
@@ -189,9 +198,11 @@ LAND: dict[str, Cover] = {
         ground={"yard": (0.6, 1.0), "soil": (0.0, 0.4)},
         blotch=_WILD,
         trees=(0.05, 0.16),
-        roofs=(0.35, 0.8),
+        roofs=(0.25, 0.6),
     ),
-    "verge": Cover({"grass": (0.4, 1.0), "dry": (0.1, 0.8)}, (0.5, 0.95), blotch=_WILD, trees=(0.0, 0.05)),
+    "verge": Cover(
+        {"grass": (0.4, 1.0), "dry": (0.1, 0.8)}, (0.5, 0.95), blotch=_WILD, mottle=(0.07, 0.14), trees=(0.02, 0.10)
+    ),
     "hedge": Cover({"shrub": (0.6, 1.0), "grass": (0.0, 0.4)}, (0.8, 1.0), blotch=_WILD, trees=(0.45, 0.8)),
     "dirt": Cover({"dry": (1.0, 1.0)}, (0.0, 0.15), ground={"dirt": (0.5, 1.0), "soil": (0.1, 0.5)}),
     "asphalt": Cover({"dry": (1.0, 1.0)}, (0.0, 0.03), ground={"asphalt": (1.0, 1.0)}),

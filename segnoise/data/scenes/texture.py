@@ -37,7 +37,10 @@ class Surface:
         """Values at the pixel centres of a grid of this shape, ``H W``."""
         (r0, r1, wr), (c0, c1, wc) = (self._locate(np.arange(n) + 0.5, axis) for axis, n in enumerate(shape))
         wide = self._nodes[:, c0] * (1 - wc) + self._nodes[:, c1] * wc
-        return wide[r0] * (1 - wr)[:, None] + wide[r1] * wr[:, None]
+        out = wide[r1] - wide[r0]
+        out *= wr[:, None]
+        out += wide[r0]
+        return out
 
     def _locate(self, position: NDArray[np.float64], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Grid]:
         last = self._nodes.shape[axis] - 1
