@@ -169,17 +169,19 @@
     canvas.width = Math.round(wide * ratio);
     canvas.height = Math.round(tall * ratio);
     const k = full ? smallest() : view.k;
-    layer.valid = false;
+    wholeLayer.valid = closeLayer.valid = false;
     place(cx - wide / 2 / k, cy - tall / 2 / k, k);
   }
 
   // Drawing ----------------------------------------------------------------------------------------------------
 
-  // Polygons are drawn on a layer somewhat larger than the view. While the view moves, the layer moves with it; it is
-  // drawn anew at once where that is quick, otherwise as soon as the hand rests.
-  const layer = { canvas: document.createElement("canvas"), x: 0, y: 0, k: 1, cost: 0, valid: false };
+  // Polygons are drawn on layers that move with the view and are drawn anew when the hand rests, or at once where few
+  // are in sight. One layer holds the whole scene at the smallest scale, the other the surroundings of a closer view.
+  const newLayer = () => ({ canvas: document.createElement("canvas"), x: 0, y: 0, k: 1, valid: false });
+  const wholeLayer = newLayer();
+  const closeLayer = newLayer();
   const MARGIN = 0.2;
-  const QUICK = 9;
+  const FEW = 700;
   let settle = 0;
   let moving = false;
   let pending = 0;
@@ -206,8 +208,7 @@
     return seen;
   }
 
-  function drawLayer() {
-    const begun = performance.now();
+  function paint(layer) {
     const [mx, my] = [wide * MARGIN, tall * MARGIN];
     const target = layer.canvas;
     target.width = Math.round((wide + 2 * mx) * ratio);
@@ -231,21 +232,34 @@
       }
     });
     layer.valid = true;
-    layer.cost = performance.now() - begun;
+  }
+
+  function covers(layer) {
+    const s = layer.k * ratio;
+    return layer.valid && layer.x <= view.x && layer.y <= view.y &&
+      layer.x + layer.canvas.width / s >= view.x + wide / view.k &&
+      layer.y + layer.canvas.height / s >= view.y + tall / view.k;
+  }
+
+  function layerToShow() {
+    const closer = view.k > smallest() * 1.001;
+    const layer = closer ? closeLayer : wholeLayer;
+    if (layer.k === view.k && covers(layer)) return layer;
+    const few = closer && visible(view.x, view.y, view.x + wide / view.k, view.y + tall / view.k).size <= FEW;
+    if (!moving || few || !(layer.valid || wholeLayer.valid)) paint(layer);
+    return covers(layer) || !wholeLayer.valid ? layer : wholeLayer;
   }
 
   function frame() {
     pending = 0;
-    const stale = !layer.valid || layer.k !== view.k || layer.x > view.x || layer.y > view.y ||
-      layer.x + layer.canvas.width / ratio / layer.k < view.x + wide / view.k ||
-      layer.y + layer.canvas.height / ratio / layer.k < view.y + tall / view.k;
-    if (showFields && stale && (!moving || !layer.valid || layer.cost < QUICK)) drawLayer();
+    if (!wide || !tall) return;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, wide, tall);
     context.imageSmoothingEnabled = view.k * ratio < 3;
     if (picture.complete && picture.naturalWidth)
       context.drawImage(picture, -view.x * view.k, -view.y * view.k, width * view.k, height * view.k);
-    if (showFields && layer.valid) {
+    if (showFields) {
+      const layer = layerToShow();
       const s = view.k / layer.k / ratio;
       context.imageSmoothingEnabled = true;
       context.drawImage(
@@ -409,15 +423,14 @@
     all: whole,
     next: () => step(1),
     previous: () => step(-1),
-    fields: (button) => {
-      showFields = !showFields;
-      button.setAttribute("aria-pressed", String(showFields));
-      if (!showFields) select(-1);
-      draw();
-    },
   };
   for (const button of root.querySelectorAll("[data-do]"))
-    button.addEventListener("click", () => actions[button.dataset.do](button));
+    button.addEventListener("click", actions[button.dataset.do]);
+  root.querySelector("input").addEventListener("change", (event) => {
+    showFields = event.target.checked;
+    if (!showFields) select(-1);
+    draw();
+  });
 
   const keys = {
     ArrowLeft: () => pan(wide / 6, 0),

@@ -95,6 +95,7 @@ def write_report(
         classes=class_table(scored) if any(m for _, m in scored) else None,
         whole=whole_table(scored) if any(m for _, m in scored) else None,
         unscored=[name for name, metrics in scored if metrics is None],
+        scored_on=_scored_on(records),
         against="true" if any(r.config.noise for r in records) else "given",
         tiles=tiles,
         legend=[(name, class_colour(k)) for k, name in enumerate(records[-1].config.data.classes)],
@@ -201,12 +202,22 @@ def _summary_view(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     gap, auroc = summary.get("gap_closed"), _auroc(summary)
     return {
-        "metric": str(summary.get("metric", "IoU")),
+        "metric": wording.metric(str(summary.get("metric", "iou"))),
         "gap": None if gap is None else wording.percent(float(gap)),
         "share": None if gap is None else min(max(float(gap), 0.0), 1.0),
         "auroc": number(auroc),
         "time": wording.duration(float(summary["seconds"])) if "seconds" in summary else "–",
     }
+
+
+def _scored_on(records: Sequence[RunRecord]) -> str:
+    """Which split and which weights the scores are of, as far as the runs agree."""
+    said = [(r.metrics["split"], r.metrics["checkpoint"]) for r in records if r.metrics and "split" in r.metrics]
+    if not said:
+        return "Scored"
+    same = len(set(said)) == 1
+    split, checkpoint = said[0]
+    return f"{split.capitalize()} split, checkpoint {checkpoint}" if same else "Each run's own split and checkpoint"
 
 
 def _tiles(records: Sequence[RunRecord], names: Sequence[str]) -> _Tiles:

@@ -68,7 +68,7 @@ def network(config: Config) -> str:
 def labels(record: RunRecord) -> str:
     """How the labels that training saw came about."""
     if record.config.noise is None:
-        return "as given"
+        return "as given, no noise added"
     rate = flip_rate(record)
     measured = "" if rate is None else f", {percent(rate)} of the pixels wrong"
     return f"{record.config.noise.spec}{measured}"
@@ -93,6 +93,15 @@ def split(config: Config) -> str:
     parts = ", ".join(f"{percent(share)} {name}" for name, share in shares.items())
     by = {"block": "blocks of each scene", "source": "whole images", "table": "the table of labels"}
     return "as in the table of labels" if config.data.split.by == "table" else f"{parts}, by {by[config.data.split.by]}"
+
+
+def metric(name: str) -> str:
+    """A metric's name in a summary, as people write it.
+
+    >>> metric("iou of the class field")
+    'IoU of the class field'
+    """
+    return "IoU" + name[3:] if name.startswith("iou") else name
 
 
 def lede(record: RunRecord, mean_iou: float | None) -> str:
