@@ -103,8 +103,10 @@ def _choose(prepared: Prepared, split: str, side: int, count: int, by_error: boo
         wrong = by_error and prepared.clean is not None
         ranked.append((float((given != clean)[valid].mean() if wrong else (clean > 0)[valid].mean()), box))
     ranked.sort(key=lambda pair: (pair[0], pair[1]))
-    wanted = (np.arange(count) + 0.5) / count * (len(ranked) - 1) if ranked else []
-    return [ranked[i][1] for i in dict.fromkeys(int(round(float(w))) for w in wanted)]
+    if not ranked:
+        return []
+    wanted = np.rint((np.arange(count) + 0.5) / count * (len(ranked) - 1)).astype(int)
+    return [ranked[i][1] for i in np.unique(wanted)]
 
 
 def _read(prepared: Prepared, region: Region) -> _Seen:
@@ -150,7 +152,10 @@ def _example(
     models: Sequence[tuple[str, Model]],
     label_errors: bool,
 ) -> Example:
-    shown, where = seen.shown, f"{seen.source.name}, row {seen.region.window.start[0]}, column {seen.region.window.start[1]}"
+    shown, where = (
+        seen.shown,
+        f"{seen.source.name}, row {seen.region.window.start[0]}, column {seen.region.window.start[1]}",
+    )
     observed = seen.observed[shown]
     colours = stretched(image[(slice(None), *shown)], observed, limits[seen.region.index])
     pictures = [Picture("image", f"image at {where}", colour_uri(colours, _LONGEST))]

@@ -33,7 +33,7 @@ def class_colour(index: int) -> str:
 
 def probability_stops(count: int = 9) -> list[str]:
     """The colours of the probability map from 0 to 1, for the bar beside it."""
-    return ["#" + bytes(int(round(255 * v)) for v in _PROBABILITY(x)[:3]).hex() for x in np.linspace(0, 1, count)]
+    return ["#" + bytes(round(255 * float(v)) for v in _PROBABILITY(x)[:3]).hex() for x in np.linspace(0, 1, count)]
 
 
 def shown_bands(path: Path, bands: Sequence[int] | None = None) -> tuple[list[int], list[int]]:

@@ -1,6 +1,5 @@
-"use strict";
 // The map of a report: the scene's picture on a canvas, and polygons over it. All coordinates are picture pixels;
-// the view maps them to the screen by (p - (x, y)) * k. See polygonmap.py for what the data holds.
+// the view maps them to the screen by (p - (x, y)) * k.
 (() => {
   const root = document.getElementById("field-map");
   const data = JSON.parse(document.getElementById("field-map-data").textContent);
@@ -10,108 +9,16 @@
   const panel = root.querySelector(".panel");
   const bar = root.querySelector(".bar");
   const [width, height] = data.size;
-  const count = data.id.length;
+  const polygons = readPolygons(data);
+  const { box, order, rank } = polygons;
 
-  // Outlines ---------------------------------------------------------------------------------------------------
-
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-  const xy = Float32Array.from(new Uint16Array(bytes(data.xy)), (v, i) => data.origin[i & 1] + v * data.step);
-  const offsets = (lengths) => {
-    const sums = new Uint32Array(lengths.length + 1);
-    for (let i = 0; i < lengths.length; i++) sums[i + 1] = sums[i] + lengths[i];
-    return sums;
-  };
-  const ring = offsets(new Uint32Array(bytes(data.rings)));
-  const part = offsets(new Uint32Array(bytes(data.parts)));
-
-  const box = new Float32Array(4 * count);
-  for (let i = 0; i < count; i++) {
-    let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (let v = ring[part[i]]; v < ring[part[i + 1]]; v++) {
-      x0 = Math.min(x0, xy[2 * v]);
-      x1 = Math.max(x1, xy[2 * v]);
-      y0 = Math.min(y0, xy[2 * v + 1]);
-      y1 = Math.max(y1, xy[2 * v + 1]);
-    }
-    box.set([x0, y0, x1, y1], 4 * i);
-  }
-
-  function trace(path, i) {
-    for (let r = part[i]; r < part[i + 1]; r++) {
-      for (let v = ring[r]; v < ring[r + 1]; v++) {
-        if (v === ring[r]) path.moveTo(xy[2 * v], xy[2 * v + 1]);
-        else path.lineTo(xy[2 * v], xy[2 * v + 1]);
-      }
-      path.closePath();
-    }
-  }
-
-  const outlines = new Array(count);
-  function outline(i) {
-    if (!outlines[i]) trace((outlines[i] = new Path2D()), i);
-    return outlines[i];
-  }
-
-  // Cells of a grid know the polygons whose boxes meet them: clicks and close views look at a few, not at all.
-  const CELLS = 64;
-  const clampCell = (v, size) => Math.min(Math.max(Math.floor((v / size) * CELLS), 0), CELLS - 1);
-  const cells = Array.from({ length: CELLS * CELLS }, () => []);
-  for (let i = 0; i < count; i++) {
-    const [x0, y0, x1, y1] = box.subarray(4 * i, 4 * i + 4);
-    for (let row = clampCell(y0, height); row <= clampCell(y1, height); row++)
-      for (let col = clampCell(x0, width); col <= clampCell(x1, width); col++) cells[row * CELLS + col].push(i);
-  }
-
-  function inside(i, x, y) {
-    let odd = false;
-    for (let r = part[i]; r < part[i + 1]; r++) {
-      for (let a = ring[r], b = ring[r + 1] - 1; a < ring[r + 1]; b = a++) {
-        const [ay, by] = [xy[2 * a + 1], xy[2 * b + 1]];
-        if (ay > y !== by > y && x < ((xy[2 * b] - xy[2 * a]) * (y - ay)) / (by - ay) + xy[2 * a]) odd = !odd;
-      }
-    }
-    return odd;
-  }
-
-  function polygonAt(x, y) {
-    let found = -1;
-    let smallest = Infinity;
-    for (const i of cells[clampCell(y, height) * CELLS + clampCell(x, width)]) {
-      const [x0, y0, x1, y1] = box.subarray(4 * i, 4 * i + 4);
-      const size = (x1 - x0) * (y1 - y0);
-      if (x >= x0 && x <= x1 && y >= y0 && y <= y1 && size < smallest && inside(i, x, y)) [found, smallest] = [i, size];
-    }
-    return found;
-  }
-
-  // Confidence as colour ---------------------------------------------------------------------------------------
-
-  const RAMP = ["#d23b2f", "#ea7445", "#f5aa60", "#f5da8a", "#cfe2e4", "#94c0d6", "#5c97c5", "#3a6cab"];
-  const PLAIN = "#ffd24d";
-  const sure = data.confidence || [];
-  const known = sure.filter((c) => c !== null).sort((a, b) => a - b);
-  const low = known.length ? Math.floor(known[Math.floor(0.02 * (known.length - 1))] * 20) / 20 : 0;
-  const high = known.length ? Math.max(Math.ceil(known[known.length - 1] * 20) / 20, low + 0.05) : 1;
-  function classOf(i) {
-    const c = sure[i];
-    if (c === undefined || c === null) return RAMP.length;
-    return Math.min(Math.max(Math.floor(((c - low) / (high - low)) * RAMP.length), 0), RAMP.length - 1);
-  }
-  const colours = [...RAMP, PLAIN];
-  const members = colours.map(() => []);
-  for (let i = 0; i < count; i++) members[classOf(i)].push(i);
-  const order = Array.from({ length: count }, (_, i) => i)
-    .filter((i) => sure[i] !== null && sure[i] !== undefined)
-    .sort((a, b) => sure[a] - sure[b]);
-  const rank = new Map(order.map((i, k) => [i, k]));
-
-  if (known.length) {
+  if (order.length) {
     const legend = root.querySelector(".legend");
     legend.hidden = false;
     const [from, to] = legend.querySelectorAll("span");
-    from.textContent = low.toFixed(2);
-    to.textContent = high.toFixed(2);
-    const stops = RAMP.map((c, k) => `${c} ${(100 * k) / RAMP.length}% ${(100 * (k + 1)) / RAMP.length}%`);
+    from.textContent = (polygons.below ? "≤ " : "") + polygons.low.toFixed(2);
+    to.textContent = polygons.high.toFixed(2);
+    const stops = polygons.ramp.map((c, k) => `${c} ${(100 * k) / polygons.ramp.length}% ${(100 * (k + 1)) / polygons.ramp.length}%`);
     legend.querySelector("i").style.setProperty("--ramp", `linear-gradient(90deg, ${stops.join(", ")})`);
   }
 
@@ -200,14 +107,6 @@
     if (!pending) pending = requestAnimationFrame(frame);
   }
 
-  function visible(x0, y0, x1, y1) {
-    const seen = new Set();
-    for (let row = clampCell(y0, height); row <= clampCell(y1, height); row++)
-      for (let col = clampCell(x0, width); col <= clampCell(x1, width); col++)
-        for (const i of cells[row * CELLS + col]) seen.add(i);
-    return seen;
-  }
-
   function paint(layer) {
     const [mx, my] = [wide * MARGIN, tall * MARGIN];
     const target = layer.canvas;
@@ -219,12 +118,12 @@
     pen.setTransform(s, 0, 0, s, -layer.x * s, -layer.y * s);
     pen.lineJoin = "round";
     pen.lineWidth = Math.min(Math.max(0.7 + 0.5 * Math.log2(view.k / smallest()), 0.8), 2) / view.k;
-    const seen = visible(layer.x, layer.y, layer.x + target.width / s, layer.y + target.height / s);
-    colours.forEach((colour, k) => {
+    const seen = polygons.within(layer.x, layer.y, layer.x + target.width / s, layer.y + target.height / s);
+    polygons.colours.forEach((colour, k) => {
       pen.fillStyle = pen.strokeStyle = colour;
-      for (const i of members[k]) {
+      for (const i of polygons.members[k]) {
         if (!seen.has(i)) continue;
-        const path = outline(i);
+        const path = polygons.outline(i);
         pen.globalAlpha = 0.34;
         pen.fill(path, "evenodd");
         pen.globalAlpha = 0.95;
@@ -245,7 +144,7 @@
     const closer = view.k > smallest() * 1.001;
     const layer = closer ? closeLayer : wholeLayer;
     if (layer.k === view.k && covers(layer)) return layer;
-    const few = closer && visible(view.x, view.y, view.x + wide / view.k, view.y + tall / view.k).size <= FEW;
+    const few = closer && polygons.within(view.x, view.y, view.x + wide / view.k, view.y + tall / view.k).size <= FEW;
     if (!moving || few || !(layer.valid || wholeLayer.valid)) paint(layer);
     return covers(layer) || !wholeLayer.valid ? layer : wholeLayer;
   }
@@ -279,7 +178,7 @@
     for (const [colour, line] of [["rgb(0 0 0 / 0.75)", 5], ["#fff", 2.4]]) {
       context.strokeStyle = colour;
       context.lineWidth = line / view.k;
-      context.stroke(outline(selected));
+      context.stroke(polygons.outline(selected));
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
@@ -337,8 +236,8 @@
     if (has("area_ha")) add("Area", say(data.area_ha[i], 2, " ha"));
     if (has("perimeter_m")) add("Perimeter", say(data.perimeter_m[i], 0, " m"));
     if (has("confidence")) {
-      add("Confidence", say(sure[i], 3), colours[classOf(i)]);
-      add("From the least sure", `${say(rank.get(i) + 1, 0)} of ${say(order.length, 0)}`);
+      add("Confidence", say(data.confidence[i], 3), polygons.colours[polygons.classOf(i)]);
+      add("Rank", `${say(rank.get(i) + 1, 0)} of ${say(order.length, 0)}`);
     }
     draw();
   }
@@ -362,7 +261,7 @@
     const edge = canvas.getBoundingClientRect();
     return [event.clientX - edge.left, event.clientY - edge.top];
   };
-  const mapAt = ([sx, sy]) => polygonAt(view.x + sx / view.k, view.y + sy / view.k);
+  const mapAt = ([sx, sy]) => polygons.at(view.x + sx / view.k, view.y + sy / view.k);
 
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button > 0) return;

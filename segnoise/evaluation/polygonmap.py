@@ -64,7 +64,7 @@ def polygon_map(polygons: Path, scene: Path) -> PolygonMap:
     for column, digits in (("area_ha", 3), ("perimeter_m", 1), ("confidence", 3)):
         data[column] = _column(frame, column, digits)
     return PolygonMap(
-        name=source.name,
+        name=scene.name,
         picture=colour_uri(picture, _LONGEST, quality=80),
         data=data,
         count=len(frame),

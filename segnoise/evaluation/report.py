@@ -78,7 +78,7 @@ def write_report(
     colours = [_COLOURS.get(name, _CYCLE[k % len(_CYCLE)]) for k, name in enumerate(names)]
     tiles = _tiles(records, names)
     scored = [(name, record.metrics) for name, record in zip(names, records, strict=True)]
-    script = (_HERE / "polygonmap.js").read_text()
+    script = "".join((_HERE / name).read_text() for name in ("polygons.js", "polygonmap.js"))
     page = _environment().get_template("report.html.jinja").render(
         title=title or (records[0].config.name if len(runs) == 1 else ", ".join(names)),
         lede=_lede(records, summary),
@@ -228,7 +228,7 @@ def _tiles(records: Sequence[RunRecord], names: Sequence[str]) -> _Tiles:
         models = [(name, model) for name, model in map(_load, names, records) if model is not None]
         chosen = dict(models).get(names[reference])
         if chosen is None:
-            return _Tiles([], [], "There is no checkpoint yet.", True, names[reference])
+            return _Tiles([], [], "None, for there is no checkpoint yet.", True, names[reference])
         prepared = prepare(chosen.config, Run(record.folder))
         fitting = [
             (name, model)
@@ -239,8 +239,9 @@ def _tiles(records: Sequence[RunRecord], names: Sequence[str]) -> _Tiles:
         train = examples(fitting, prepared, "train", 4, label_errors=True)
         test = examples(fitting, prepared, "test", 3, label_errors=False)
     except UserError as error:
-        return _Tiles([], [], f"The run's data cannot be read any more: {error}", True, names[reference])
-    return _Tiles(train, test, "", all(e.calibrated for e in train), names[reference])
+        return _Tiles([], [], f"None, for the run cannot be used as it was: {error}", True, names[reference])
+    missing = "" if train or test else "None, for no window has known labels in a quarter of its pixels."
+    return _Tiles(train, test, missing, all(e.calibrated for e in train), names[reference])
 
 
 def _load(name: str, record: RunRecord) -> tuple[str, Model | None]:

@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
     >>> duration(8.4), duration(100), duration(7500)
     ('8 s', '1 min 40 s', '2 h 05 min')
     """
-    whole = int(round(seconds))
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
