@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -332,8 +332,7 @@ def _models(loc: Sequence[str | int], content: Mapping[str, Any]) -> Iterator[tu
     children: dict[str, type[BaseModel]] = {
         "noise": NoiseConfig, "network": Network, "training": Training, "split": Split, "scaling": Scaling,
     }  # fmt: skip
-    config: type[BaseModel] = Config
-    yield "", config
+    yield "", cast(type[BaseModel], Config)
     for part in loc:
         if part in kinds:
             yield str(part), kinds[str(part)]

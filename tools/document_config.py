@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the configuration's own field descriptions.
 
-    python tools/document_config.py
+python tools/document_config.py
 """
 
 from __future__ import annotations

@@ -51,21 +51,21 @@ class Output:
             (then a step in which no method looks at the teacher does not pay for it).
     """
 
-    logits: Float[Tensor, "B C *S"]
-    teacher: Float[Tensor, "B C *S"] | Callable[[], Float[Tensor, "B C *S"]] | None = None
+    logits: Float[Tensor, " B C *S"]
+    teacher: Float[Tensor, " B C *S"] | Callable[[], Float[Tensor, " B C *S"]] | None = None
 
     @cached_property
-    def log_p(self) -> Float[Tensor, "B C *S"]:
+    def log_p(self) -> Float[Tensor, " B C *S"]:
         """log softmax of the logits, float32, with gradient."""
         return self.logits.float().log_softmax(1)
 
     @cached_property
-    def p(self) -> Float[Tensor, "B C *S"]:
+    def p(self) -> Float[Tensor, " B C *S"]:
         """Probabilities without gradient: what methods use as evidence."""
         return self.log_p.detach().exp()
 
     @cached_property
-    def teacher_p(self) -> Float[Tensor, "B C *S"] | None:
+    def teacher_p(self) -> Float[Tensor, " B C *S"] | None:
         """The teacher's probabilities, float32, without gradient."""
         p = self.teacher() if callable(self.teacher) else self.teacher
         return None if p is None else p.detach().float()
@@ -80,9 +80,9 @@ class Supervision:
     whether it is meant as a probability or as a score.
     """
 
-    target: Float[Tensor, "B C *S"]
-    weight: Float[Tensor, B * S]
-    label_error: Float[Tensor, B * S] | None = None
+    target: Float[Tensor, " B C *S"]
+    weight: Float[Tensor, " B *S"]
+    label_error: Float[Tensor, " B *S"] | None = None
     calibrated: bool = False
 
     def reweight(self, g: Callable[[Tensor], Tensor], output: Output) -> Supervision:
@@ -115,12 +115,12 @@ class Context:
     n_images: int | None = None
     world: int = 1
 
-    def mean(self, values: Float[Tensor, B * S], valid: Bool[Tensor, B * S]) -> Float[Tensor, ""]:
+    def mean(self, values: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"]) -> Float[Tensor, ""]:
         """The mean over the valid pixels of the whole step, so that ranks and micro-batches add up exactly."""
         total = float(valid.sum()) if self.n_valid is None else self.n_valid
         return self.world * torch.where(valid, values, 0.0).sum() / max(total, 1.0)
 
-    def mean_images(self, values: Float[Tensor, B]) -> Float[Tensor, ""]:
+    def mean_images(self, values: Float[Tensor, " B"]) -> Float[Tensor, ""]:
         """The mean over the images of the whole step."""
         return self.world * values.sum() / (self.n_images or max(len(values), 1))
 

@@ -109,8 +109,8 @@ class KMS(Method):
         return result
 
     def _posterior(
-        self, log_odds: Float[Tensor, B * S], valid: Tensor, orientation: Tensor | None
-    ) -> Float[Tensor, B * S]:
+        self, log_odds: Float[Tensor, " B *S"], valid: Tensor, orientation: Tensor | None
+    ) -> Float[Tensor, " B *S"]:
         """P(label wrong); correlations belong to the source's axes, so a turned crop permutes them."""
         options: dict[str, Any] = {"mu": self.mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
         if isinstance(self.rho, float | int):

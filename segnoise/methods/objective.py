@@ -62,16 +62,16 @@ class Result:
 
     loss: Float[Tensor, ""]
     supervision: list[Supervision]
-    label_error: Float[Tensor, B * S]
+    label_error: Float[Tensor, " B *S"]
     calibrated: bool
     terms: Terms
 
     @property
-    def target(self) -> Float[Tensor, "B C *S"]:
+    def target(self) -> Float[Tensor, " B C *S"]:
         return self.supervision[0].target
 
     @property
-    def weight(self) -> Float[Tensor, B * S]:
+    def weight(self) -> Float[Tensor, " B *S"]:
         return self.supervision[0].weight
 
 
@@ -108,7 +108,7 @@ class Objective(nn.Module):
                 options: dict[str, Any] = {"name": method} if isinstance(method, str) else {**method}
                 name = options.pop("name", None)
                 if name is None:
-                    raise UserError(f"method: {dict(method)} has no name; known: {', '.join(METHODS)}")
+                    raise UserError(f"method: {options} has no name; known: {', '.join(METHODS)}")
                 built.append((name, build_method(name, num_classes, **options)))
         if not built:
             raise UserError(f"method: the list is empty; known: {', '.join(METHODS)}")
@@ -197,7 +197,7 @@ class Objective(nn.Module):
 
 def label_error(
     outputs: Sequence[Output], batch: Batch, supervision: Sequence[Supervision]
-) -> tuple[Float[Tensor, B * S], bool]:
+) -> tuple[Float[Tensor, " B *S"], bool]:
     """P(label wrong) averaged over networks; where no method reports one, 1 - t_y (teacher) or 1 - p_y."""
     mask = batch["mask"]
     valid = mask != IGNORE_INDEX

@@ -85,7 +85,7 @@ class Model(nn.Module):
     def channels(self) -> int:
         return len(self.scaling.offset)
 
-    def forward(self, image: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K *S"]:
+    def forward(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
         broadcast = (1, -1) + (1,) * (image.dim() - 2)
         scaled = (image - self.offset.reshape(broadcast)) / self.scale.reshape(broadcast)
         logits: Tensor = self.system.network(scaled)

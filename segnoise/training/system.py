@@ -42,12 +42,12 @@ class System(nn.Module):
             self.teacher.eval()
         return self
 
-    def output(self, image: Float[Tensor, "B C *S"]) -> Output:
+    def output(self, image: Float[Tensor, " B C *S"]) -> Output:
         """The network's logits, and the teacher's probabilities as a function that runs it when asked."""
         return Output(self.network(image).float(), None if self.teacher is None else lambda: self._teach(image))
 
     @torch.no_grad()
-    def _teach(self, image: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K *S"]:
+    def _teach(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
         assert self.teacher is not None
         p: Tensor = self.teacher(image).float().softmax(1)
         return p
@@ -64,7 +64,7 @@ class System(nn.Module):
         return {"loss": result.loss, "supervised": result.terms.supervised, **result.terms.regularisers}
 
     @torch.no_grad()
-    def inspect(self, batch: dict[str, Any]) -> tuple[Float[Tensor, "B K *S"], Result]:
+    def inspect(self, batch: dict[str, Any]) -> tuple[Float[Tensor, " B K *S"], Result]:
         """Probabilities and the supervision of a finished run (``progress`` 1), in evaluation mode."""
         output = self.output(batch["image"])
         return output.p, self.objective(output, batch, progress=1.0)

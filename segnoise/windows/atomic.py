@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -55,5 +56,5 @@ def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise UserError(f"{path}: could not be written ({reason}); free space or choose another folder") from error
     finally:
-        for leftover in path.parent.glob(f"{temporary.name}*"):
+        for leftover in path.parent.glob(f"{glob.escape(temporary.name)}*"):
             leftover.unlink(missing_ok=True)

@@ -173,7 +173,13 @@ class TestTrainRefuses:
 
     def test_scenes_with_different_bands_name_both(self, place, fails):
         write_raster(place / "other.tif", np.ones((4, 160, 160), np.uint16))
-        fails("train", config(place, images=["scene.tif", "other.tif"]), "-o", place / "run", words=["scene", "other", "4"])
+        fails(
+            "train",
+            config(place, images=["scene.tif", "other.tif"]),
+            "-o",
+            place / "run",
+            words=["scene", "other", "4"],
+        )
 
     @pytest.mark.parametrize(
         ("override", "words"),
@@ -207,7 +213,13 @@ class TestTrainRefuses:
             write_png(place / "images" / name, np.full((3, size, size), 9, np.uint8))
             write_png(place / "masks" / name, np.zeros((1, size - 4 * (name == "c.png"), size), np.uint8))
         content = {
-            "data": {"kind": "images", "images": ["images/*.png"], "labels": "masks", "classes": ["a", "b"], "window": 32},
+            "data": {
+                "kind": "images",
+                "images": ["images/*.png"],
+                "labels": "masks",
+                "classes": ["a", "b"],
+                "window": 32,
+            },
             "network": NETWORK,
             "training": TRAINING,
         }
@@ -257,7 +269,13 @@ class TestTrainAccepts:
             write_png(place / "images" / f"i{k}.png", rng.integers(0, 255, (3, 50, 70), dtype=np.uint8))
             write_png(place / "masks" / f"i{k}.png", rng.integers(0, 2, (1, 50, 70), dtype=np.uint8))
         content = {
-            "data": {"kind": "images", "images": ["images/*.png"], "labels": "masks", "classes": ["a", "b"], "window": 32},
+            "data": {
+                "kind": "images",
+                "images": ["images/*.png"],
+                "labels": "masks",
+                "classes": ["a", "b"],
+                "window": 32,
+            },
             "network": NETWORK,
             "training": TRAINING,
             "noise": "kms(0.2)",
@@ -341,7 +359,17 @@ class TestUsingARun:
 
     def test_several_scenes_go_into_one_file_with_their_names(self, place, trained, works):
         shutil.copy(place / "scene.tif", place / "second.tif")
-        works("fields", trained, place / "scene.tif", place / "second.tif", "-o", place / "x.gpkg", "--min-area", "0", "--quiet")
+        works(
+            "fields",
+            trained,
+            place / "scene.tif",
+            place / "second.tif",
+            "-o",
+            place / "x.gpkg",
+            "--min-area",
+            "0",
+            "--quiet",
+        )
         frame = gpd.read_file(place / "x.gpkg")
         assert set(frame["scene"]) == {"scene", "second"}
         assert frame["id"].is_unique
@@ -393,7 +421,9 @@ def test_every_command_has_help_with_an_example(capsys, monkeypatch):
 
 def test_debug_shows_the_traceback(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "segnoise", "train", str(tmp_path / "none.yaml"), "--debug"], capture_output=True, text=True
+        [sys.executable, "-m", "segnoise", "train", str(tmp_path / "none.yaml"), "--debug"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -136,9 +137,7 @@ def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path):
 
 
 def test_noise_spares_the_test_blocks_and_differs_between_training_and_validation(robust):
-    config, folder = robust
-    import json
-
+    _, folder = robust
     prepared = json.loads(Run(folder).prepared.read_text())
     with rasterio.open(folder / "labels" / "0000_given.tif") as src:
         given = src.read(1)

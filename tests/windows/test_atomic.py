@@ -21,6 +21,7 @@ def test_existing_output_is_refused_and_stays(tmp_path):
 def test_a_failure_leaves_the_old_file_and_no_leftover(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
+
     def fail():
         with atomic_output(target, overwrite=True) as temporary:
             temporary.write_text("half")
