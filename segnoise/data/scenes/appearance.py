@@ -113,7 +113,7 @@ def _stand(
     relief = np.clip(1 + 0.28 * (texture - np.roll(texture, sun, axis=(0, 1))) + 0.08 * middle, 0.4, 1.7)
     for band in range(4):
         layer = light[band]
-        layer[shadow] *= 0.55
+        layer[shadow] *= 0.66
         layer[crowns] = relief[crowns] * MATERIALS["crown"][band]
         layer[roofs >= 0] = np.array(ROOFS, dtype=np.float32)[roofs[roofs >= 0], band]
 

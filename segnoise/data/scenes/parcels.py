@@ -35,37 +35,37 @@ class Regime:
 
 REGIMES: dict[str, Regime] = {
     "smallholder": Regime(
-        area=900,
+        area=1000,
         elongation=1.8,
         skew=0.13,
         bend=1.3,
         between={"path": 0.3, "hedge": 0.22, "margin": 0.2, "ditch": 0.1, "track": 0.18},
-        within={"touch": 0.6, "margin": 0.2, "path": 0.1, "hedge": 0.1},
+        within={"touch": 0.68, "margin": 0.14, "path": 0.1, "hedge": 0.08},
     ),
     "medium": Regime(
-        area=3000,
+        area=3600,
         elongation=1.5,
         skew=0.07,
         bend=0.8,
         between={"hedge": 0.4, "track": 0.25, "treeline": 0.15, "ditch": 0.1, "margin": 0.1},
-        within={"touch": 0.42, "margin": 0.22, "hedge": 0.26, "ditch": 0.1},
+        within={"touch": 0.52, "margin": 0.16, "hedge": 0.24, "ditch": 0.08},
     ),
     "large": Regime(
-        area=11000,
+        area=12000,
         elongation=1.25,
         skew=0.02,
         bend=0.25,
         between={"track": 0.5, "treeline": 0.2, "ditch": 0.1, "margin": 0.2},
-        within={"touch": 0.45, "margin": 0.3, "track": 0.15, "treeline": 0.1},
+        within={"touch": 0.55, "margin": 0.2, "track": 0.15, "treeline": 0.1},
     ),
 }
 
 WIDTHS: dict[str, tuple[float, float]] = {
     "touch": (0.0, 0.0),
-    "margin": (1.2, 2.8),
-    "path": (1.0, 2.2),
-    "ditch": (1.2, 2.4),
-    "hedge": (1.5, 3.0),
+    "margin": (1.4, 3.0),
+    "path": (1.2, 2.4),
+    "ditch": (1.4, 2.6),
+    "hedge": (1.8, 3.2),
     "track": (2.0, 3.2),
     "treeline": (3.0, 6.0),
     "gravel": (2.6, 4.0),

@@ -29,7 +29,7 @@ def observe(light: Grid, rng: np.random.Generator) -> NDArray[np.uint16]:
     relief = (
         1 + 0.05 * smooth_noise(shape, far, rng).raster(shape) + 0.035 * smooth_noise(shape, 60.0, rng).raster(shape)
     )
-    haze = np.clip(smooth_noise(shape, 130.0, rng).raster(shape) - 0.6, 0, 1.6) * rng.uniform(0.1, 0.25) + 0.02
+    haze = np.clip(smooth_noise(shape, 130.0, rng).raster(shape) - 0.6, 0, 1.6) * rng.uniform(0.05, 0.13) + 0.02
     width = rng.uniform(0.5, 0.65)
     image = np.empty(light.shape, dtype=np.uint16)
     for band in range(bands):
