@@ -131,16 +131,12 @@ def _bounds_in(bounds: Bounds, source: Any, target: Any) -> Bounds | None:
 
 
 def _require_overlap(path: Path, extent: Bounds, crs: Any, geobox: GeoBox) -> None:
-    scene = _around(geobox)
+    # Asked in the labels' CRS: a country has no box in the projection of a scene on the other side of the Earth.
+    # There is no answer across the antimeridian; what is read then decides.
+    near = _bounds_in(_around(geobox), geobox.crs.proj, crs)
+    if near is None or _meet(extent, near):
+        return
     labels = _bounds_in(extent, crs, geobox.crs.proj)
-    if labels is not None and _meet(labels, scene):
-        return
-    # A country may have no image in the scene's projection; the scene has one in the country's.
-    near = _bounds_in(scene, geobox.crs.proj, crs)
-    if near is not None and _meet(extent, near):
-        return
-    if labels is None and near is None:  # across the antimeridian a box of longitudes says nothing
-        return
     shown, name = (labels, crs_name(geobox)) if labels is not None else (extent, CRS(crs).name)
     raise UserError(
         f"{path}: the labels do not overlap the scene; labels: {_say(shown)} in {name}; scene: "

@@ -104,9 +104,9 @@ def test_an_epoch_is_as_many_samples_as_windows_side_by_side_each_region_in_its_
 def test_more_samples_than_windows_go_round_again():
     data = make(samples_per_epoch=15)
     assert len(data) == 15
-    counts = Counter(int(data[2, p]["index"]) for p in range(12))
-    assert counts == {0: 8, 1: 4}
-    assert not same(data[2, 0], data[2, 6])
+    rounds = [[int(data[epoch, p + lap]["index"]) for p in range(6)] for epoch in range(8) for lap in (0, 6)]
+    assert all(Counter(rows) == {0: 4, 1: 2} for rows in rounds)
+    assert any(first != second for first, second in zip(rounds[::2], rounds[1::2], strict=True))
     with pytest.raises(IndexError):
         data[0, 15]
 
@@ -119,6 +119,13 @@ def test_starts_are_even_over_the_region():
     counts = Counter(row for row, _ in starts)
     assert sorted(counts) == list(range(39))
     assert max(counts.values()) < 3 * min(counts.values()) + 20
+
+
+def test_the_windows_of_an_epoch_spread_over_the_region():
+    data = make(regions=[Region(0, Window((0, 0), (70, 90)))], augment=False)
+    for epoch in range(20):
+        starts = np.array([data[epoch, p]["window"].tolist()[:2] for p in range(len(data))])
+        assert sorted(map(tuple, (starts >= [19.5, 29.5]).astype(int).tolist())) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def test_windows_of_a_split_never_leave_its_blocks():

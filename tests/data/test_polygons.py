@@ -119,6 +119,14 @@ def test_invalid_outlines_are_repaired_and_counted(write_vector, caplog):
     assert "1 geometries were invalid" in caplog.text
 
 
+def test_a_repaired_outline_keeps_what_it_goes_round_twice(write_vector):
+    x, y = 500000, 5000000
+    # One ring round a square of 200 m, then round a square of 100 m inside it in the same direction.
+    twice = [(0, 0), (200, 0), (200, 200), (0, 200), (0, 0), (50, 50), (150, 50), (150, 150), (50, 150), (50, 50)]
+    read = read_polygons(write_vector("a.gpkg", [shapely.Polygon([(x + a, y + b) for a, b in twice])]), GRID)
+    assert read.geometry.area.sum() == pytest.approx(200 * 200)
+
+
 def test_heights_are_dropped_and_multipolygons_become_rows(write_vector):
     three_d = shapely.force_3d(shapely.MultiPolygon([FIELDS[0], shapely.box(500600, 5000100, 500700, 5000200)]), 7)
     read = read_polygons(write_vector("a.gpkg", [three_d], crop=["oats"]), GRID)
@@ -141,13 +149,18 @@ def test_only_points_are_refused(write_vector):
         read_polygons(write_vector("a.gpkg", [shapely.Point(500100, 5000100)]), GRID)
 
 
-def test_a_scene_across_the_antimeridian_reads_its_labels(write_vector):
+def test_a_scene_across_the_antimeridian_reads_its_labels_on_both_sides(write_vector):
     fiji = GeoBox((100, 100), Affine(1000, 0, 780000, 0, -1000, 8150000), "EPSG:32760")
-    east, north = 830000.0, 8100000.0
     back = Transformer.from_crs(32760, 4326, always_xy=True)
-    square = [back.transform(east + dx, north + dy) for dx, dy in [(0, 0), (5000, 0), (5000, 5000), (0, 5000)]]
-    read = read_polygons(write_vector("a.gpkg", [shapely.Polygon(square)], "EPSG:4326"), fiji)
-    assert read.geometry.area.sum() == pytest.approx(25e6, rel=1e-2)
+
+    def square(east, north):
+        corners = [(0, 0), (5000, 0), (5000, 5000), (0, 5000)]
+        return shapely.Polygon([back.transform(east + dx, north + dy) for dx, dy in corners])
+
+    both = [square(790000, 8100000), square(860000, 8100000)]
+    assert both[0].bounds[0] > 179 > -179 > both[1].bounds[2]
+    read = read_polygons(write_vector("a.gpkg", both, "EPSG:4326"), fiji)
+    assert read.geometry.area.tolist() == pytest.approx([25e6, 25e6], rel=1e-2)
 
 
 def test_real_fields_come_valid_and_in_file_order(shared_data):

@@ -5,6 +5,7 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -129,25 +130,44 @@ def test_pickle_carries_no_handle_and_reads_the_same(write_raster, image):
     assert np.array_equal(pickle.loads(record).read(WHOLE)[0], before)
 
 
-def test_forked_children_and_threads_read_what_the_parent_reads(write_raster):
+@pytest.fixture
+def many_windows(write_raster):
+    """A tiled scene, windows in it, and the sum of the pixels in each."""
     big = np.arange(400 * 400, dtype=np.int32).reshape(1, 400, 400)
     source = RasterSource(write_raster("a.tif", big, tiled=True, blockxsize=64, blockysize=64, compress="deflate"))
     windows = [Window((i % 300, 7 * i % 300), (100, 100)) for i in range(40)]
-    expected = [big[(slice(None), *w.slices)].sum(dtype=np.float64) for w in windows]
-    source.read(windows[0])
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda w: source.read(w)[0].sum(dtype=np.float64), windows)) == expected
+    return source, windows, [big[(slice(None), *w.slices)].sum(dtype=np.float64) for w in windows]
+
+
+def test_a_forked_child_reads_the_same_through_a_handle_of_its_own(many_windows):
+    source, windows, expected = many_windows
+    inherited = source._file._dataset()
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
 
     def child():
-        queue.put([source.read(w)[0].sum(dtype=np.float64) for w in windows])
+        sums = [source.read(w)[0].sum(dtype=np.float64) for w in windows]
+        queue.put((sums, source._file._dataset() is inherited))
 
-    process = context.Process(target=child)
+    process = context.Process(target=child, daemon=True)
     process.start()
-    assert [source.read(w)[0].sum(dtype=np.float64) for w in windows] == expected
-    assert queue.get(timeout=60) == expected
-    process.join()
+    try:
+        assert [source.read(w)[0].sum(dtype=np.float64) for w in windows] == expected
+        assert queue.get(timeout=60) == (expected, False)
+        process.join(60)
+    finally:
+        process.kill()
+    assert source._file._dataset() is inherited
+
+
+def test_threads_read_at_once_through_handles_of_their_own(many_windows):
+    source, windows, expected = many_windows
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda w: source.read(w)[0].sum(dtype=np.float64), windows)) == expected
+        handles = pool.map(lambda _: (get_ident(), id(source._file._dataset())), range(40))
+    by_thread = dict(handles)
+    assert len(set(by_thread.values())) == len(by_thread)
+    assert id(source._file._dataset()) not in by_thread.values()
 
 
 def test_a_file_replaced_under_its_name_is_read_anew(write_raster, image):
