@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -326,18 +326,18 @@ def _deep(old: Any, new: Any, where: str) -> Any:
     return {**old, **{k: _deep(old.get(k, {}), v, f"{where}.{k}") for k, v in new.items()}}
 
 
-def _models(loc: Sequence[str | int], content: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel]]]:
+def _models(loc: Sequence[str | int]) -> Iterator[Any]:
     """The chain of models along an error's location."""
     kinds = {"raster": RasterData, "images": ImageData, "scenes": SceneData}
     children: dict[str, type[BaseModel]] = {
         "noise": NoiseConfig, "network": Network, "training": Training, "split": Split, "scaling": Scaling,
     }  # fmt: skip
-    yield "", cast(type[BaseModel], Config)
+    yield Config
     for part in loc:
         if part in kinds:
-            yield str(part), kinds[str(part)]
+            yield kinds[str(part)]
         elif part in children:
-            yield str(part), children[str(part)]
+            yield children[str(part)]
 
 
 def _explain(error: ValidationError, content: Mapping[str, Any]) -> str:
@@ -352,7 +352,7 @@ def _explain(error: ValidationError, content: Mapping[str, Any]) -> str:
     if isinstance(cause, UserError):
         return str(cause)
     if first["type"] == "extra_forbidden":
-        *_, (_, model) = _models(first["loc"][:-1], content)
+        *_, model = _models(first["loc"][:-1])
         return f"{key}: unknown key; {nearest(str(first['loc'][-1]), model.model_fields)}"
     if first["type"] == "missing":
         return f"{key}: this key is needed"

@@ -42,7 +42,7 @@ def config_of(data: Path, noise: str | None, method: str, seed: int, epochs: int
             "split": {"by": "source", "fractions": {"train": 0.6, "val": 0.15, "test": 0.25}},
         },
         "noise": None if noise is None else {"spec": noise, "seed": seed},
-        "network": "BasicUNet",
+        "network": {"name": "BasicUNet", "features": [8, 8, 16, 32, 64, 8]},
         "method": method,
         "training": {"epochs": epochs, "batch_size": 8, "lr": 3.0e-3},
     }
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("study_naip.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--table", type=Path)
     args = parser.parse_args()
     if args.table:
