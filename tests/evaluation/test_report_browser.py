@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 
@@ -186,19 +185,39 @@ def test_next_steps_from_the_least_confident_field(visit, demo):
     assert seen.said == []
 
 
-def test_keys_alone_reach_a_field(visit, largest):
+def test_enter_selects_what_lies_in_the_middle_and_escape_lets_go(visit, demo):
+    with rasterio.open(demo.scene) as src:
+        middle = gpd.points_from_xy(*([v] for v in src.transform @ (src.width / 2, src.height / 2)))[0]
+        frame = gpd.read_file(demo.polygons).to_crs(src.crs)
+    there = frame.loc[frame.contains(middle), "id"].tolist()
     seen = visit()
     seen.canvas.focus()
-    seen.page.keyboard.press("n")
-    chosen = seen.panel()
-    assert chosen.startswith("Field ")
-    seen.rest()
-    seen.page.keyboard.press("Escape")
-    assert "No field selected" in seen.panel()
     seen.page.keyboard.press("Enter")
-    assert re.match(r"Field |No field selected", seen.panel())
+    assert seen.panel().startswith(f"Field {there[0]}" if there else "No field selected")
+    seen.page.keyboard.press("n")
+    assert seen.panel().startswith("Field ")
+    seen.page.keyboard.press("Escape")
+    assert seen.panel().startswith("No field selected")
 
 
-def test_the_scene_can_be_read_by_a_program_as_json(visit, demo):
-    data = json.loads(visit().page.locator("#field-map-data").text_content())
-    assert len(data["id"]) == len(gpd.read_file(demo.polygons))
+def test_two_fingers_zoom_about_the_place_between_them(visit, largest):
+    field, point = largest
+    seen = visit(390, has_touch=True, is_mobile=True)
+    before = seen.page.evaluate(PIXELS)
+    edge = seen.canvas.bounding_box()
+    x, y = (a + b for a, b in zip(seen.page.evaluate(SCREEN, list(point)), (edge["x"], edge["y"]), strict=True))
+    hands = seen.context.new_cdp_session(seen.page)
+
+    def touch(kind, reach):
+        points = [{"x": x - reach, "y": y, "id": 0}, {"x": x + reach, "y": y, "id": 1}] if reach else []
+        hands.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 15)
+    for reach in (18, 22, 26, 30):
+        touch("touchMove", reach)
+    touch("touchEnd", 0)
+    seen.rest()
+    assert seen.page.evaluate(PIXELS) != before
+    assert seen.panel().startswith("No field selected")
+    seen.page.touchscreen.tap(x, y)
+    assert seen.panel().startswith(f"Field {field['id']}")
