@@ -34,7 +34,7 @@ class Panel:
 def curve_panels(runs: Sequence[tuple[str, str, RunRecord]]) -> list[Panel]:
     """Loss and validation IoU by epoch for runs given as (name, CSS colour, record); runs without log are left out.
 
-    Solid lines are training, dashed ones validation; a single epoch is a dot.
+    Losses are solid in training and dashed in validation; a single epoch is a dot.
     """
     drawn = [(name, colour, record) for name, colour, record in runs if record.log]
     if not drawn:
@@ -58,7 +58,7 @@ def _loss(axes: Axes, runs: Sequence[tuple[str, str, RunRecord]]) -> None:
 
 def _iou(axes: Axes, runs: Sequence[tuple[str, str, RunRecord]]) -> None:
     for k, (_, _, record) in enumerate(runs):
-        _line(axes, record, "val_iou", k, (0, (3, 2)) if len(runs) == 0 else "-")
+        _line(axes, record, "val_iou", k, "-")
     low, high = axes.get_ylim()
     axes.set_ylim(max(0, low), min(1, high))
 
