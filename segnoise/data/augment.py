@@ -101,17 +101,21 @@ def apply_photometric(
     >>> apply_photometric(image, observed, PhotometricDraw(0.5, 2.0, (1.0,), 0.0, 0))
     tensor([[[0.5000, 4.5000, 0.0000]]])
     """
-    if not observed.any():
+    seen, values = observed.numpy(), image.numpy()
+    if not seen.any():
         return image
-    # Sums in numpy: torch splits them over threads, so a worker and the main process would differ in the last bit.
-    pixels = image.numpy()[:, observed.numpy()].astype(np.float64)
+    # Computed by numpy on the tensors' memory: torch would split the sums over threads, so that a loader's worker and
+    # the main process differed in the last bit, and its threads cost more than they save on a crop.
+    pixels = values[:, seen].astype(np.float64)
     means = pixels.mean(axis=1)
     deviation = float(np.sqrt(np.square(pixels - means[:, None]).mean()))
-    bands = (-1,) + (1,) * observed.ndim
-    mean = torch.tensor(means, dtype=torch.float32).reshape(bands)
-    gain = torch.tensor(draw.gain, dtype=torch.float32).reshape(bands)
-    changed = gain * (draw.contrast * (image - mean) + mean) + deviation * draw.brightness
+    gain = np.array(draw.gain)
+    slope = gain * draw.contrast
+    shift = gain * means * (1 - draw.contrast) + deviation * draw.brightness
+    bands = (-1,) + (1,) * seen.ndim
+    changed = values * slope.astype(np.float32).reshape(bands) + shift.astype(np.float32).reshape(bands)
     if draw.noise:
-        white = generator(draw.noise_seed, "white noise").standard_normal(tuple(image.shape), dtype=np.float32)
-        changed = changed + deviation * draw.noise * torch.from_numpy(white)
-    return torch.where(observed, changed, torch.zeros(()))
+        white = generator(draw.noise_seed, "white noise").standard_normal(values.shape, dtype=np.float32)
+        changed += white * np.float32(deviation * draw.noise)
+    changed[:, ~seen] = 0
+    return torch.from_numpy(changed)

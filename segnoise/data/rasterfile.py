@@ -21,6 +21,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from segnoise.errors import UserError
 from segnoise.windows import Window
 
+# GDAL keeps blocks in 5 % of all memory for each process, which is most of it with sixteen loader workers.
+os.environ.setdefault("GDAL_CACHEMAX", "256")
+
 # A photograph without a grid is as ordinary here as a scene with one.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 

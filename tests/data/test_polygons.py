@@ -90,6 +90,13 @@ def test_missing_crs_is_refused(write_vector, name):
         read_polygons(path, GRID)
 
 
+@pytest.mark.parametrize("name", ["a.gpkg", "a.parquet"])
+def test_a_crs_tied_to_no_place_is_refused(write_vector, name):
+    local = 'ENGCRS["site",EDATUM["site"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+    with pytest.raises(UserError, match="'site' has no way to EPSG:32633"):
+        read_polygons(write_vector(name, FIELDS, local), GRID)
+
+
 def test_missing_unreadable_and_truncated_files_are_refused(write_vector, tmp_path):
     (tmp_path / "t.gpkg").write_bytes(write_vector("a.gpkg", FIELDS).read_bytes()[:5000])
     (tmp_path / "t.parquet").write_bytes(write_vector("a.parquet", FIELDS).read_bytes()[:500])
