@@ -26,7 +26,7 @@ docs: $(VENV)/.installed
 	$(BIN)/mkdocs build --strict --quiet
 
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not study"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not study" -n 2 --dist loadscope
 
 # The wheel in an environment of its own, its demo from an empty folder: proves what is packaged.
 wheel: $(VENV)/.installed
@@ -34,7 +34,8 @@ wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt build/wheel/*.whl
-	cd build/wheel/empty && ../venv/bin/segnoise demo fields -o demo --quiet && test -s demo/summary.json -a -s demo/report.html
+	cd build/wheel/empty && ../venv/bin/segnoise demo fields -o demo --quiet && cat demo/summary.json
+	$(BIN)/python tools/check_demo.py build/wheel/empty/demo
 	rm -rf build/wheel/venv
 
 study: $(VENV)/.installed
