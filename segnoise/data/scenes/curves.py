@@ -85,7 +85,8 @@ def ways(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Geometries, 
     kinds = ["river" if span > 700 else "stream"] * max(1, round(span / 1500))
     kinds += list(rng.choice(["road", "gravel", "track"], max(2, round(span / 450))))
     around = shapely.box(-40, -40, width + 40, height + 40)
-    lines, line_kinds = [], []
+    lines: list[shapely.LineString] = []
+    line_kinds: list[str] = []
     for kind in kinds:
         centre = rng.uniform(0.15, 0.85, 2) * [width, height]
         heading = rng.uniform(0, np.pi)

@@ -95,7 +95,7 @@ def field_scene(
     crs: str = "EPSG:32736",
     nodata: bool = False,
 ) -> FieldScene:
-    """Draws a field landscape as a satellite sees it, with exact truth; equal arguments give equal bytes.
+    """Draws a field landscape as a satellite sees it, with exact truth; equal arguments give equal pixels and polygons.
 
     Smallholder mosaics, middle-sized and large fields and pivots lie among woods, pasture, scrub, open ground, houses,
     water and roads. Fields cover about half of the scene; bare, harvested and resting fields are fields, and pasture
@@ -117,7 +117,8 @@ def field_scene(
     >>> bool(scene.polygons.is_valid.all()), int(scene.instances.max()) == len(scene.polygons)
     (True, True)
     """
-    shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (int(height), int(width))
     if min(shape) < 64:
         raise UserError(f"size {size}: a scene has at least 64 pixels a side")
     geobox = _geobox(shape, pixel_m, crs)

@@ -47,7 +47,7 @@ LEAST_WIDTH = 4.0
 @dataclass(frozen=True)
 class Landscape:
     """``fields`` with the row of their ``regime`` in ``REGIMES`` and the centre of their ``pivot`` (nan without one);
-    and all land, ``patches`` with their ``cover``, in the order in which it is painted, fields last."""
+    and all land, ``patches`` with their ``cover``, in the order in which they are painted; fields are painted last."""
 
     fields: Geometries
     regime: NDArray[np.intp]

@@ -1,13 +1,14 @@
 """What covers look like: reflectance of pure materials, and how each cover mixes and textures them.
 
-Reflectances are blue, green, red, near infrared in 0-1, after public spectral libraries rounded to what a four-band
-sensor with 3 m pixels sees from above. Ranges overlap on purpose: meadows are as green as crops and open ground is as
-bare as a ploughed field, so that no band tells a field from other land.
+Reflectances are blue, green, red, near infrared in 0-1: typical values for a four-band sensor with 3 m pixels. Ranges
+overlap on purpose: meadows are as green as crops and open ground is as bare as a ploughed field, so that no band tells
+a field from other land.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 MATERIALS: dict[str, tuple[float, float, float, float]] = {
     "leaf": (0.028, 0.062, 0.032, 0.46),
@@ -47,11 +48,11 @@ class Cover:
     """The look of a cover; every patch draws its own values from the ranges.
 
     ``plant`` and ``ground`` are mixtures of materials (``"soil"`` is the soil of the place); ``green`` is the plants'
-    share of the ground, ``slope`` its change across a patch, ``blotch`` its standard deviation at 2.5, 11 and 40 px;
-    ``rows`` are the amplitude of rows in that share and ``furrow`` in the ground's brightness, ``period`` their
-    distance in pixels, ``mottle`` the grain of brightness at 2 px, ``tramline`` the share lost where machines drive, ``drains`` the
-    share gained or lost where water has run, ``trees`` the share of the ground under
-    crowns, ``roofs`` the share of building plots with a roof, ``wet`` how often water stands.
+    share of the ground, ``slope`` its change across a patch, ``blotch`` its standard deviation at 2.5, 11 and 40 px,
+    ``rows`` the amplitude of rows in it, ``tramline`` what it loses where machines drive and ``drains`` what it gains
+    where water has run; ``mottle`` and ``furrow`` are the grain (at 2.5 px) and the rows of brightness, ``period`` is
+    the distance of rows in pixels; ``trees`` is the share of the ground under crowns, ``roofs`` the share of building
+    plots with a roof, ``wet`` the share of the ground that is wet.
     """
 
     plant: dict[str, Range]
@@ -73,7 +74,7 @@ class Cover:
 _EVEN = ((0.008, 0.022), (0.015, 0.045), (0.02, 0.07))
 _UNEVEN = ((0.03, 0.07), (0.04, 0.10), (0.03, 0.08))
 _WILD = ((0.03, 0.07), (0.05, 0.12), (0.04, 0.10))
-_STAND = {"slope": (0.0, 0.25), "wet": (0.0, 0.05), "trees": (0.0, 0.002), "drains": (-0.25, 0.2)}
+_STAND: dict[str, Any] = {"slope": (0.0, 0.25), "wet": (0.0, 0.05), "trees": (0.0, 0.002), "drains": (-0.25, 0.2)}
 
 CROPS: dict[str, Cover] = {
     "maize": Cover(

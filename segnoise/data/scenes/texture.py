@@ -31,7 +31,7 @@ class Surface:
         (r0, r1, wr), (c0, c1, wc) = self._locate(y, 0), self._locate(x, 1)
         top = self._nodes[r0, c0] * (1 - wc) + self._nodes[r0, c1] * wc
         bottom = self._nodes[r1, c0] * (1 - wc) + self._nodes[r1, c1] * wc
-        return top * (1 - wr) + bottom * wr
+        return np.asarray(top * (1 - wr) + bottom * wr, dtype=np.float32)
 
     def raster(self, shape: tuple[int, int]) -> Grid:
         """Values at the pixel centres of a grid of this shape, ``H W``."""
@@ -42,7 +42,7 @@ class Surface:
         out += wide[r0]
         return out
 
-    def _locate(self, position: NDArray[np.float64], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Grid]:
+    def _locate(self, position: NDArray[np.floating], axis: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Grid]:
         last = self._nodes.shape[axis] - 1
         place = np.clip(position / self._step, 0, last)
         low = np.minimum(place.astype(np.intp), max(last - 1, 0))
