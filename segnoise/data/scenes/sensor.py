@@ -31,17 +31,19 @@ def observe(light: Grid, rng: np.random.Generator) -> NDArray[np.uint16]:
     )
     haze = np.clip(smooth_noise(shape, 130.0, rng).raster(shape) - 0.6, 0, 1.6) * rng.uniform(0.05, 0.13) + 0.02
     width = rng.uniform(0.5, 0.65)
+    parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, shape[0], _ROWS_AT_ONCE)]
     image = np.empty(light.shape, dtype=np.uint16)
     for band in range(bands):
         layer = light[band]
-        layer *= relief
-        layer += VEIL[band] * haze * (PATH[band] - layer)
+        for rows in parts:
+            layer[rows] *= relief[rows]
+            layer[rows] += VEIL[band] * haze[rows] * (PATH[band] - layer[rows])
         for axis in range(2):
             layer = ndimage.correlate1d(layer, _kernel(width, rng.uniform(-0.18, 0.18)), axis=axis, mode="nearest")
-        for start in range(0, shape[0], _ROWS_AT_ONCE):
-            some = layer[start : start + _ROWS_AT_ONCE]
+        for rows in parts:
+            some = layer[rows]
             some += np.sqrt(2.5e-6 + 4e-5 * np.maximum(some, 0)) * rng.standard_normal(some.shape, dtype=np.float32)
-            image[band, start : start + _ROWS_AT_ONCE] = np.clip(np.rint(some * 10000), 1, 10000)
+            image[band, rows] = np.clip(np.rint(some * 10000), 1, 10000)
     return image
 
 
