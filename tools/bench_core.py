@@ -1,6 +1,6 @@
 """What the main parts cost, as ratios inside one process: CPU seconds, alternating, the minimum of several rounds.
 
-    python tools/bench_core.py --rounds 7
+python tools/bench_core.py --rounds 7
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ def training(rounds: int, side: int) -> list[tuple[str, float]]:
     return [
         (f"gce step / cross-entropy step, 8 x {side}²", found["gce"] / found["cross_entropy"]),
         (f"kms step at full strength / cross-entropy step, 8 x {side}²", found["kms"] / found["cross_entropy"]),
-        (f"kms posterior (10 ascents) / cross-entropy forward and backward, 8 x {side}²", alone["posterior"] / alone["loss"]),
+        (
+            f"kms posterior (10 ascents) / cross-entropy forward and backward, 8 x {side}²",
+            alone["posterior"] / alone["loss"],
+        ),
     ]
 
 
@@ -124,8 +127,14 @@ def polygons(rounds: int, folder: Path) -> list[tuple[str, float]]:
         peer_file=peer_file, ours_file=ours_file,
     )  # fmt: skip
     return [
-        ("polygonize (valid coverage, areas) / rasterio + shapely + geopandas (no coverage, no areas), 2048², 3,200 fields", found["ours"] / found["peer"]),
-        ("polygonize with shared edges simplified at 15 m / the same peer without simplification", found["simplified"] / found["peer"]),
+        (
+            "polygonize (valid coverage, areas) / rasterio + shapely + geopandas (no coverage, no areas), 2048², 3,200 fields",
+            found["ours"] / found["peer"],
+        ),
+        (
+            "polygonize with shared edges simplified at 15 m / the same peer without simplification",
+            found["simplified"] / found["peer"],
+        ),
         ("labels to RFC 7946 file / the same peer to GeoJSON in EPSG:4326", found["ours_file"] / found["peer_file"]),
     ]
 

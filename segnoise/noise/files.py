@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import rasterio
 from rasterio.errors import RasterioError
-from segnoise.noise.expression import parse
 
 from segnoise.data import IGNORE_INDEX, RasterSource, geotiff, pixel_spacing, rasterize_instances, read_polygons
 from segnoise.data.pairing import VECTOR_SUFFIXES
 from segnoise.errors import UserError
+from segnoise.noise.expression import parse
 from segnoise.vector import check_suffix, polygonize, write_polygons
 from segnoise.windows import atomic_output, refuse_existing
 

@@ -31,9 +31,7 @@ class TestConfusionMatrix:
         target, prediction = random_maps(seed, (9, 11))
         unknown = target == 255
         scrambled = np.where(unknown, np.random.default_rng(seed + 1).integers(-5, 300, unknown.shape), prediction)
-        np.testing.assert_array_equal(
-            confusion_matrix(target, scrambled, 3), confusion_matrix(target, prediction, 3)
-        )
+        np.testing.assert_array_equal(confusion_matrix(target, scrambled, 3), confusion_matrix(target, prediction, 3))
 
     def test_a_pixel_without_a_prediction_is_not_counted(self):
         target, prediction = random_maps(1)

@@ -27,9 +27,7 @@ def by_polygons(true: np.ndarray, predicted: np.ndarray) -> ObjectCounts:
     found: set[int] = set()
     missed = 0
     for truth in truths:
-        hits = [
-            j for j, guess in enumerate(guesses) if truth.intersection(guess).area / truth.union(guess).area > 0.5
-        ]
+        hits = [j for j, guess in enumerate(guesses) if truth.intersection(guess).area / truth.union(guess).area > 0.5]
         missed += not hits
         found.update(hits[:1])
     return ObjectCounts(len(found), len(guesses) - len(found), missed)
