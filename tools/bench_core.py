@@ -47,7 +47,7 @@ def compare(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
 
 
 def training(rounds: int, side: int) -> list[tuple[str, float]]:
-    network = build_network("BasicUNet", 4, 2, features=(8, 8, 16, 32, 64, 8))
+    network = build_network("BasicUNet", 4, 2)
     batch = {"image": torch.randn(8, 4, side, side), "mask": torch.randint(0, 2, (8, side, side))}
     steps = {}
     for name in ("cross_entropy", "gce", "kms"):
@@ -80,7 +80,7 @@ def training(rounds: int, side: int) -> list[tuple[str, float]]:
 
 
 def inference(rounds: int) -> list[tuple[str, float]]:
-    network = build_network("BasicUNet", 4, 2, features=(8, 8, 16, 32, 64, 8)).eval()
+    network = build_network("BasicUNet", 4, 2).eval()
     image = np.random.default_rng(0).normal(size=(4, 768, 768)).astype(np.float32)
     windows = torch.randn(4, 4, 256, 256)
 

@@ -42,7 +42,7 @@ def config_of(data: Path, noise: str | None, method: str, seed: int, epochs: int
             "split": {"by": "source", "fractions": {"train": 0.6, "val": 0.15, "test": 0.25}},
         },
         "noise": None if noise is None else {"spec": noise, "seed": seed},
-        "network": {"name": "BasicUNet", "features": [8, 8, 16, 32, 64, 8]},
+        "network": "BasicUNet",
         "method": method,
         "training": {"epochs": epochs, "batch_size": 8, "lr": 3.0e-3},
     }

@@ -43,7 +43,7 @@ _FIVE_LEVELS = {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2)}
 _NETWORKS = {
     "AttentionUnet": _Network(_strides, _FIVE_LEVELS),
     # The default network of segnoise is narrower than MONAI's, to train on a CPU.
-    "BasicUNet": _Network(lambda _: 16, {"features": (16, 16, 32, 64, 128, 16), "norm": "batch"}),
+    "BasicUNet": _Network(lambda _: 16, {"features": (8, 8, 16, 32, 64, 8), "norm": "batch"}),
     "BasicUNetPlusPlus": _Network(lambda _: 16),
     "DynUNet": _Network(
         _strides, {"kernel_size": (3,) * 5, "strides": (1, 2, 2, 2, 2), "upsample_kernel_size": (2,) * 4}
