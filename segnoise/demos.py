@@ -27,7 +27,7 @@ SCENE_SIZE = 1024
 RUNS: dict[str, dict[str, Any]] = {
     "clean": {"noise": None, "method": "cross_entropy"},
     "plain": {"method": "cross_entropy"},
-    "robust": {"method": "kms"},
+    "robust": {"method": {"name": "kms", "decay": 0.99}},
 }
 """What distinguishes the three runs: the labels and the method; network, optimiser and steps are the same."""
 
