@@ -48,4 +48,8 @@ def predict_image(
             temporary, "w", driver=driver, height=labels.shape[0], width=labels.shape[1], count=1, dtype="uint8"
         ) as dst:
             dst.write(labels, 1)
+        # Errors on closing go unheard, so what was written is read again.
+        with rasterio.open(temporary) as src:
+            if not np.array_equal(src.read(1), labels):
+                raise OSError("the file is not whole after closing, the disk may be full")
     return out

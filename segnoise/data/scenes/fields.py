@@ -9,13 +9,13 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyproj
-import rasterio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio import features
 
+from segnoise.data.geotiff import geotiff
 from segnoise.data.scenes.appearance import paint
 from segnoise.data.scenes.landscape import draw_landscape
 from segnoise.data.scenes.looks import draw_crops, draw_looks
@@ -79,7 +79,7 @@ class FieldScene:
                 "zlevel": 1,
                 "photometric": "minisblack",
             }
-            with rasterio.open(path, "w", **profile) as file:
+            with geotiff(path, **profile) as file:
                 file.write(self.image)
                 file.descriptions = BANDS
         with atomic_output(paths["polygons"], overwrite) as path:
