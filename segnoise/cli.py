@@ -342,7 +342,10 @@ def _bar(title: str, quiet: bool) -> Iterator[Progress | None]:
 def main() -> None:
     """Entry point: exit 0 on success, 1 on a user's mistake (one line on stderr), 2 on wrong usage."""
     import logging
+    import warnings
 
+    if "--debug" not in sys.argv:  # what libraries will change one day is no news to a user of the command line
+        warnings.simplefilter("ignore", FutureWarning)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         app()

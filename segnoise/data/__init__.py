@@ -10,7 +10,7 @@ from segnoise.data.augment import (
     orient,
     unorient,
 )
-from segnoise.data.dataset import EpochSampler, FixedWindows, WindowDataset
+from segnoise.data.dataset import FixedWindows, WindowDataset
 from segnoise.data.geotiff import geotiff
 from segnoise.data.grid import describe_grid, pixel_spacing, same_grid
 from segnoise.data.image import ImageLabels, ImageSource
@@ -27,7 +27,6 @@ __all__ = [
     "IGNORE_INDEX",
     "ArrayLabels",
     "ArraySource",
-    "EpochSampler",
     "FixedWindows",
     "ImageLabels",
     "ImageSource",

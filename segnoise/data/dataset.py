@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from segnoise.data.augment import (
     Orientation,
@@ -214,26 +213,3 @@ class FixedWindows(Dataset[Sample]):
         region, fresh = self._plan[number]
         identity = tuple(range(1, len(fresh) + 1))
         return self._reader.sample(region.index, region.window, identity, fresh=fresh)
-
-
-class EpochSampler(Sampler[Key]):
-    """The keys of one epoch of ``n`` samples, for one of ``world`` processes, from the ``start``-th of its own on.
-
-    All processes get the same number: position rank, rank + world, ..., the last ones wrapping to the beginning.
-
-    >>> list(EpochSampler(5, epoch=3, rank=1, world=2)), list(EpochSampler(5, epoch=3, start=3))
-    ([(3, 1), (3, 3), (3, 0)], [(3, 3), (3, 4)])
-    """
-
-    def __init__(self, n: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
-        if not 0 <= rank < world:
-            raise ValueError(f"rank {rank} is not in a world of {world}")
-        self._n, self._epoch, self._rank, self._world = n, epoch, rank, world
-        self._range = range(start, math.ceil(n / world))
-
-    def __iter__(self) -> Iterator[Key]:
-        for i in self._range:
-            yield self._epoch, (self._rank + i * self._world) % self._n
-
-    def __len__(self) -> int:
-        return len(self._range)

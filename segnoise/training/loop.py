@@ -34,6 +34,7 @@ from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
+from segnoise.training.keys import StepKeys
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Run, restore
 from segnoise.training.system import System, build_system
@@ -195,23 +196,6 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(s, handler)
 
 
-class _Keys:
-    """The sample keys of the remaining steps of a training, batch by batch, for one rank."""
-
-    def __init__(self, start: int, stop: int, per_epoch: int, batch: int, rank: int, world: int) -> None:
-        self.start, self.stop, self.per_epoch = start, stop, per_epoch
-        self.batch, self.rank, self.world = batch, rank, world
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for step in range(self.start, self.stop):
-            epoch, within = divmod(step, self.per_epoch)
-            first = (within * self.world + self.rank) * self.batch
-            yield [(epoch, first + j) for j in range(self.batch)]
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
 class _Loop:
     """One training, from wherever its state stands to its end."""
 
@@ -260,7 +244,9 @@ class _Loop:
         config, state, rank = self.config, self.state, self.fabric.global_rank
         if self.fabric.is_global_zero:
             self._rewrite_log()
-        keys = _Keys(state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size)
+        keys = StepKeys(
+            state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size
+        )
         batches = self._loader(self.train_set, keys)
         with self._progress(quiet) as advance:
             for batch in batches:

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from segnoise.data import (
     ArrayLabels,
     ArraySource,
-    EpochSampler,
     RasterLabels,
     RasterSource,
     Region,
@@ -186,7 +185,9 @@ def test_loader_workers_give_the_same_batches(write_raster, workers):
         seed=1, augment=True, photometric=1.0,
     )  # fmt: skip
     expected = [data[4, p] for p in range(len(data))]
-    loader = DataLoader(data, batch_size=2, sampler=EpochSampler(len(data), 4), num_workers=workers, collate_fn=collate)
+    loader = DataLoader(
+        data, batch_size=2, sampler=[(4, p) for p in range(len(data))], num_workers=workers, collate_fn=collate
+    )
     batches = list(loader)
     assert torch.equal(torch.cat([b["image"] for b in batches]), torch.stack([s["image"] for s in expected]))
     assert torch.equal(torch.cat([b["mask"] for b in batches]), torch.stack([s["mask"] for s in expected]))
@@ -219,22 +220,6 @@ class TestFixedWindows:
         batches = list(DataLoader(fixed, batch_size=4, collate_fn=collate))
         starts = torch.cat([b["window"] for b in batches])[:, :2]
         assert starts.tolist() == [list(r.window.start) for r in fixed.windows]
-
-
-class TestEpochSampler:
-    @given(st.integers(1, 40), st.integers(1, 6))
-    def test_ranks_share_all_positions_and_get_equally_many(self, n, world):
-        parts = [list(EpochSampler(n, 2, rank=r, world=world)) for r in range(world)]
-        assert len({len(part) for part in parts}) == 1
-        assert {key for part in parts for key in part} == {(2, p) for p in range(n)}
-        assert sum(map(len, parts)) < n + world
-
-    @given(st.integers(1, 40), st.integers(1, 3), st.integers(0, 12))
-    def test_resuming_continues_where_it_stopped(self, n, world, start):
-        whole = list(EpochSampler(n, 5, rank=0, world=world))
-        rest = EpochSampler(n, 5, start=start, rank=0, world=world)
-        assert list(rest) == whole[start:]
-        assert len(rest) == len(whole[start:])
 
 
 def test_labels_of_another_shape_and_no_regions_are_programming_errors():

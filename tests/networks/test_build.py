@@ -60,7 +60,6 @@ class TestForward:
 
     @pytest.mark.parametrize("name", ["SwinUNETR", "UNETR"])
     def test_monai_transformers(self, name):
-        pytest.importorskip("einops")
         small = {"hidden_size": 24, "mlp_dim": 24, "num_heads": 2, "img_size": 64} if name == "UNETR" else {}
         network = build_network(name, 4, 3, feature_size=12, **small).eval()
         with torch.no_grad():
