@@ -247,8 +247,6 @@ class _Loop:
         keys = StepKeys(
             state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size
         )
-            state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size
-        )
         batches = self._loader(self.train_set, keys)
         with self._progress(quiet) as advance:
             for batch in batches:
