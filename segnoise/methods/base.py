@@ -28,10 +28,11 @@ Batch = dict[str, Any]
 class Teacher:
     """A copy of the network whose weights are an exponential moving average of the student's.
 
-    After step s the average moves with ``min(decay, (1 + s) / (10 + s))``; buffers are copied.
+    After step s the average moves with ``min(decay, (1 + s) / (10 + s))``: it spans about the last tenth of the steps
+    so far, at most ``1 / (1 - decay)`` of them. Floating buffers are averaged too.
     """
 
-    decay: float = 0.98
+    decay: float = 0.995
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class KMS(Method):
         sigma: float = 1.3133,
         start: float = 0.5,
         ramp: float = 0.2,
-        decay: float = 0.98,
+        decay: float = 0.995,
         steps: int = 10,
         cap: float = 8.0,
     ) -> None:

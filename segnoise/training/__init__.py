@@ -5,6 +5,7 @@ and exact resume.
 from segnoise.training.loop import Interrupted, train
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Model, Run, checkpoint_path, load
+from segnoise.training.sidebyside import train_side_by_side
 from segnoise.training.system import System, build_system
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "load",
     "prepare",
     "train",
+    "train_side_by_side",
 ]

@@ -37,7 +37,7 @@ from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
 from segnoise.training.keys import StepKeys
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Run, restore
-from segnoise.training.system import System, build_system
+from segnoise.training.system import System, build_system, channels_last
 
 log = logging.getLogger(__name__)
 
@@ -360,7 +360,7 @@ class _Loop:
         for batch in self._loader(self.val_set, [order[i : i + size] for i in range(0, len(order), size)]):
             tensors = self._to_device(batch)
             with self.fabric.autocast():
-                logits = self.system.network(tensors["image"])
+                logits = self.system.network(channels_last(tensors["image"]))
             losses = torch.nn.functional.cross_entropy(
                 logits.float(), tensors["mask"], ignore_index=255, reduction="sum"
             )
