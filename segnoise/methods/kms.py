@@ -24,9 +24,9 @@ class KMS(Method):
     ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to 1 over
     ``ramp`` (fractions of training), because what the network has not learnt yet looks like a label error.
 
-    It is made for heavy, coherent errors that have nothing to do with the image; docs/results.md has what it was
-    measured to do, which so far is no reliable gain. It does not help where boundaries
-    are displaced or objects are missing: there the errors are one-sided and the network agrees with them.
+    It is made for heavy, coherent errors that have nothing to do with the image and that the network would learn by
+    heart; docs/results.md has what it was measured to do. It does not help where boundaries are displaced or objects
+    are missing: there the errors are one-sided and the network agrees with them.
 
     Args:
         rho: correlation of neighbouring pixels along each axis of the source, or one for all; in [0, 1).
