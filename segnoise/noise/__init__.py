@@ -9,5 +9,6 @@ from segnoise.noise.kms import Kms
 from segnoise.noise.length import Length
 from segnoise.noise.measure import noise_card
 from segnoise.noise.omission import Omission
+from segnoise.noise.share import Share
 
-__all__ = ["NOISES", "Boundary", "Corruption", "Kms", "Length", "Omission", "noise_card", "parse", "replay"]
+__all__ = ["NOISES", "Boundary", "Corruption", "Kms", "Length", "Omission", "Share", "noise_card", "parse", "replay"]

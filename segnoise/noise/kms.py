@@ -16,12 +16,13 @@ from segnoise.errors import UserError
 from segnoise.kms import sample_field
 from segnoise.noise.base import Corruption, Params, check_rho, check_share, key_of, rho_per_axis, write_rho
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.order import count_of, kth, taken
+from segnoise.noise.level import verdict
+from segnoise.noise.order import cheapest, count_of, taken
 
 
 @dataclass(frozen=True)
 class Kms(Corruption):
-    """Labels flip where a KMS field is largest: exactly ``round(level * known pixels)`` of them.
+    """Labels flip where a KMS field is largest: exactly ``round(level * known pixels)`` of them over all images.
 
     Two classes exchange; among more, a second independent field picks one of the others, each alike. On object ids
     flipped objects become background and flipped background becomes new objects, one per connected region.
@@ -35,8 +36,8 @@ class Kms(Corruption):
         UserError: a value outside its range.
 
     >>> labels = np.zeros((8, 8), dtype=np.uint8)
-    >>> params = Kms(0.25).draw(labels.shape, generator(1))
-    >>> int(Kms(0.25).fit_apply(labels, params)[0].sum())
+    >>> noisy, record = Kms(0.25).corrupt(labels, seed=1)
+    >>> int(noisy.sum())
     16
     """
 
@@ -63,19 +64,13 @@ class Kms(Corruption):
 
     def fit(
         self,
-        labels: NDArray[Any],
-        params: Params,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
         instances: bool = False,
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
-    ) -> Params:
-        known = known_labels(labels, instances)
-        total = int(np.count_nonzero(known))
-        flips = count_of(params["level"], total)
-        threshold = kth(_cost(labels.shape, known, params), flips)
-        met = flips / total if total else 0.0
-        classes = 2 if instances else self._count_classes(labels[known], num_classes)
-        return {**params, "classes": classes, "threshold": threshold and list(threshold), "flips": flips, "met": met}
+    ) -> list[Params]:
+        return self._solve(images, params, _costs(images, params, instances), instances, num_classes)
 
     def apply(
         self,
@@ -84,8 +79,38 @@ class Kms(Corruption):
         instances: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> NDArray[Any]:
-        known = known_labels(labels, instances)
-        flip = taken(_cost(labels.shape, known, params), params["threshold"]) & known
+        return self._flip(labels, params, _costs([labels], [params], instances)[0], instances)
+
+    def fit_apply(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> list[tuple[NDArray[Any], Params]]:
+        costs = _costs(images, params, instances)
+        fitted = self._solve(images, params, costs, instances, num_classes)
+        return [(self._flip(x, p, c, instances), p) for x, p, c in zip(images, fitted, costs, strict=True)]
+
+    def _solve(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        costs: Sequence[NDArray[np.float64]],
+        instances: bool,
+        num_classes: int | None,
+    ) -> list[Params]:
+        total = sum(int(np.count_nonzero(known_labels(labels, instances))) for labels in images)
+        flips = count_of(self.level, total)
+        met = verdict(self.level, flips / total if total else 0.0, "the labels have too few known pixels")
+        common = {"classes": 2 if instances else self._count_classes(images, num_classes), **met}
+        thresholds = cheapest(costs, flips)
+        return [{**p, **common, "threshold": t and list(t)} for p, t in zip(params, thresholds, strict=True)]
+
+    @staticmethod
+    def _flip(labels: NDArray[Any], params: Params, cost: NDArray[np.float64], instances: bool) -> NDArray[Any]:
+        flip = taken(cost, params["threshold"])
         noisy = labels.copy()
         if instances:
             noisy[flip] = 0
@@ -104,15 +129,20 @@ class Kms(Corruption):
         noisy[flip] = ((labels[flip].astype(np.int64) + shift) % classes).astype(labels.dtype)
         return noisy
 
-    def _count_classes(self, values: NDArray[Any], num_classes: int | None) -> int:
-        shown = int(values.max(initial=0)) + 1
+    def _count_classes(self, images: Sequence[NDArray[Any]], num_classes: int | None) -> int:
+        shown = 1 + max((int(x[known_labels(x, False)].max(initial=0)) for x in images), default=0)
         classes = self.classes or num_classes or max(shown, 2)
         if shown > classes:
             raise UserError(f"kms: the labels hold class {shown - 1}, but there are {classes} classes")
         return classes
 
 
-def _cost(shape: tuple[int, ...], known: NDArray[np.bool_], params: Params) -> NDArray[np.float64]:
-    """The field, turned so that the largest values are the cheapest; unknown pixels never flip."""
-    field = sample_field(shape, params["rho"], generator(params["key"], "flip"))
-    return np.where(known, -field, np.inf)
+def _costs(images: Sequence[NDArray[Any]], params: Sequence[Params], instances: bool) -> list[NDArray[np.float64]]:
+    """Of each image the field, turned so that the largest values are the cheapest; unknown pixels never flip."""
+    costs = []
+    for labels, drawn in zip(images, params, strict=True):
+        cost = sample_field(labels.shape, drawn["rho"], generator(drawn["key"], "flip"))
+        np.negative(cost, out=cost)
+        cost[~known_labels(labels, instances)] = np.inf
+        costs.append(cost)
+    return costs

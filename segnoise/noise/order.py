@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +21,30 @@ def count_of(share: float, total: float) -> int:
     return math.floor(share * total + 0.5)
 
 
-def kth(cost: NDArray[np.float64], k: int) -> Threshold | None:
-    """The threshold that takes the k cheapest finite candidates, or all of them if there are fewer; None for none.
+def cheapest(costs: Sequence[NDArray[np.float64]], k: int) -> list[Threshold | None]:
+    """Each array's threshold such that together they take the k cheapest finite candidates of all arrays.
 
-    >>> kth(np.array([3.0, 1.0, 1.0, np.inf]), 2)
-    (1.0, 2)
-    >>> kth(np.array([3.0, 1.0, 1.0, np.inf]), 1), kth(np.array([np.inf]), 1)
-    ((1.0, 1), None)
+    Of equal costs those of earlier arrays come first, then those of smaller flat indices. Where fewer than k are
+    finite all of them are taken; None where none are.
+
+    >>> cheapest([np.array([3.0, 1.0, 1.0]), np.array([1.0, 0.5, np.inf])], 3)
+    [(1.0, 2), (1.0, -1)]
+    >>> cheapest([np.array([np.inf])], 1)
+    [None]
     """
-    flat = cost.ravel()
-    finite = flat[np.isfinite(flat)]
+    finite = np.concatenate([np.zeros(0), *(cost[np.isfinite(cost)] for cost in costs)])
     k = min(k, finite.size)
     if k <= 0:
-        return None
-    value = float(np.partition(finite, k - 1)[k - 1])
-    cheaper = int(np.count_nonzero(finite < value))
-    return value, int(np.flatnonzero(flat == value)[k - cheaper - 1])
+        return [None] * len(costs)
+    finite.partition(k - 1)
+    value = float(finite[k - 1])
+    ties_left = k - int(np.count_nonzero(finite[: k - 1] < value))
+    thresholds: list[Threshold | None] = []
+    for cost in costs:
+        ties = np.flatnonzero(cost.ravel() == value)[:ties_left]
+        thresholds.append((value, int(ties[-1]) if len(ties) else -1))
+        ties_left -= len(ties)
+    return thresholds
 
 
 def taken(cost: NDArray[np.float64], threshold: Threshold | None) -> NDArray[np.bool_]:

@@ -65,7 +65,8 @@ def test_an_id_type_that_is_too_small_is_refused() -> None:
 def test_the_card_finds_the_latent_correlation(rho: float, level: float) -> None:
     labels = np.zeros((1024, 1024), dtype=np.uint8)
     corruption = Kms(level, rho=(rho, 0.6))
-    noisy, _ = corruption.fit_apply(labels, corruption.draw(labels.shape, generator(int(100 * rho), str(level))))
+    drawn = corruption.draw(labels.shape, generator(int(100 * rho), str(level)))
+    noisy, _ = corruption.fit_apply([labels], [drawn])[0]
     latent = latent_correlation(noisy != labels, labels == 0)
     assert latent is not None
     assert latent["rho"] == pytest.approx([rho, 0.6], abs=0.02)
