@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segnoise.draws import generator
+from segnoise.draws import uniforms
 from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import face_pairs, known_labels
@@ -101,9 +101,9 @@ def _areas(numbers: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.i
 
 def _cost(numbers: NDArray[np.int64], first: NDArray[np.int64], params: Params) -> NDArray[np.float64]:
     """Per object, the logit a at which it goes missing."""
-    uniform = np.array([generator(params["key"], "object", int(start)).random() for start in first])
     if not len(first):
         return np.zeros(0)
+    uniform = uniforms(first, params["key"], "object")
     with np.errstate(divide="ignore"):
         logit = np.log(uniform) - np.log1p(-uniform)
     # A draw of exactly 0 would be -inf, which no threshold can hold.
