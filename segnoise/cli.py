@@ -229,11 +229,11 @@ def polygons(
 
 @app.command()
 def corrupt(
-    labels: Annotated[Path, typer.Argument(help="Labels: polygons, or a raster of class indices or object ids.")],
+    labels: Annotated[Path, typer.Argument(help="Polygons, or a raster or NIfTI volume of class indices or ids.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The noisy labels, in the same kind of file.")],
     noise: Annotated[str, typer.Option(help='For example "kms(0.4)" or "boundary(3px)+omission(0.2)".')],
     grid: Annotated[Path | None, typer.Option(help="The scene whose grid polygons are corrupted on.")] = None,
-    instances: Annotated[bool, typer.Option("--instances", help="The raster holds object ids, 0 = none.")] = False,
+    instances: Annotated[bool, typer.Option("--instances", help="The file holds object ids, 0 = none.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -243,11 +243,11 @@ def corrupt(
 
     Example: `segnoise corrupt fields.gpkg --grid scene.tif -o noisy.gpkg --noise "boundary(3px)+omission(0.2)"`
     """
-    from segnoise.noise.files import corrupt_file
+    from segnoise.noise.files import corrupt_file, record_path
 
     record = corrupt_file(labels, output, noise, grid=grid, instances=instances, seed=seed, overwrite=overwrite)
     changed = record["card"]["flip_rate"]["overall"]
-    _say(quiet, f"{output}: {changed:.1%} of the pixels changed; record in {output.with_suffix('.json')}")
+    _say(quiet, f"{output}: {changed:.1%} of the pixels changed; record in {record_path(output)}")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segnoise.draws import generator
 from segnoise.errors import UserError
-from segnoise.noise.length import spacing_of
+from segnoise.noise.length import Length, spacing_of
 from segnoise.noise.measure import noise_card
 
 Params = dict[str, Any]
@@ -35,6 +35,16 @@ class Corruption(ABC):
     def steps(self) -> tuple[Corruption, ...]:
         """The corruptions that act one after another."""
         return (self,)
+
+    @property
+    def lengths(self) -> tuple[Length, ...]:
+        """The lengths among its options, those of its parts included."""
+        found: list[Length] = []
+        for step in self.steps:
+            for value in vars(step).values():
+                found += [value] if isinstance(value, Length) else []
+                found += value.lengths if isinstance(value, Corruption) else []
+        return tuple(found)
 
     @abstractmethod
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:

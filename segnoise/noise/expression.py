@@ -24,8 +24,9 @@ NOISES: dict[str, type[Corruption]] = {cls.name: cls for cls in (Kms, Boundary, 
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[A-Za-z%]*)"
-    r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[(),=+*])|(?P<end>$)|(?P<other>.))"
+    r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[(),=*])|(?P<end>$)|(?P<other>.))"
 )
+_PLUS = re.compile(r"\s*\+")
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ class _Parser:
 
     def parse(self) -> Corruption:
         parts = [self._term()]
-        while self._peek() == "+":
-            self._take("+")
+        # Here a plus joins, even where a number such as +0.5 would start with it.
+        while plus := _PLUS.match(self.text, self.position):
+            self.position = plus.end()
             parts.append(self._term())
         if self._peek() != "":
             self._fail(f"expected '+' or the end, found {self._peek()!r}")

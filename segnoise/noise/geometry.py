@@ -40,13 +40,13 @@ def boundary_length(labels: NDArray[Any], known: NDArray[np.bool_], pixel: Seque
     """Length (2-D) or area (3-D) of the boundaries between labels, in the unit of ``pixel``.
 
     The staircase of pixel faces is longer than the curve it follows: by 4 / pi for a curve of random direction in
-    2-D and by 3 / 2 for a surface in 3-D, so faces count (pi / 4) and (2 / 3).
+    2-D and by 3 / 2 for a surface in 3-D, so faces count (pi / 4) and (2 / 3). A volume of one slice is 2-D.
 
     >>> disc = (np.hypot(*np.mgrid[-50:51, -50:51]) < 40).astype(int)
     >>> boundary_length(disc, np.ones_like(disc, bool), (1, 1)) / (2 * np.pi * 40)
     0.99...
     """
-    share = {1: 1.0, 2: math.pi / 4, 3: 2 / 3}[labels.ndim]
+    share = {2: math.pi / 4, 3: 2 / 3}.get(sum(size > 1 for size in labels.shape), 1.0)
     cell = math.prod(pixel)
     return share * sum(len(a) * cell / side for (a, _), side in zip(face_pairs(labels, known), pixel, strict=True))
 

@@ -40,7 +40,7 @@ class Share(Corruption):
     name: ClassVar[str] = "share"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "share", check_share(self.name, "of the images", self.share))
+        object.__setattr__(self, "share", check_share(self.name, "factor", self.share))
 
     def __str__(self) -> str:
         return f"{self.share:g}*{self.part}"
