@@ -87,8 +87,8 @@ def parse(text: str) -> Corruption:
     """A corruption from its expression: ``name(arguments)``, several joined by ``+`` acting from left to right.
 
     ``0.3*name(arguments)`` acts on that share of the images (:class:`Share`). Arguments are numbers, lengths (``3px``,
-    ``5m``) or one number per axis (``rho=(0.9, 0.8)``), by position or by name. The names are those of
-    :data:`NOISES`.
+    ``5m``) or one number per axis (``rho=(0.9, 0.8)``), by position or by name, and words by name (``mode=any``). The
+    names are those of :data:`NOISES`.
 
     Raises:
         UserError: what does not parse, with the character it was found at.
@@ -195,6 +195,8 @@ class _Parser:
             self._take(")")
             return tuple(values)
         match = self._match()
+        if match["word"]:
+            return self._word("a word")
         if match["number"] is None:
             self._fail(f"expected a number or a length such as 3px, found {self._peek() or 'the end'!r}")
         if match["unit"]:
