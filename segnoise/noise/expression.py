@@ -14,12 +14,25 @@ from numpy.typing import NDArray
 from segnoise.errors import UserError, nearest
 from segnoise.noise.base import Corruption, Params, in_turn, sha256_of
 from segnoise.noise.boundary import Boundary
+from segnoise.noise.commission import Commission
+from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
 from segnoise.noise.length import Length
+from segnoise.noise.markov import Markov
+from segnoise.noise.merge import Merge
 from segnoise.noise.omission import Omission
+from segnoise.noise.polygonise import Polygonise
 from segnoise.noise.share import Share
+from segnoise.noise.split import Split
+from segnoise.noise.whu import Whu
 
-NOISES: dict[str, type[Corruption]] = {cls.name: cls for cls in (Kms, Boundary, Omission)}
+NOISES: dict[str, type[Corruption]] = {
+    cls.name: cls
+    for cls in (
+        Kms, Boundary, Omission, Commission, Merge, Split, Polygonise,
+        Jsrt, Markov, Whu,
+    )
+}  # fmt: skip
 """The corruptions by the names they have in expressions."""
 
 _TOKEN = re.compile(

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from segnoise.draws import uniforms
 from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
-from segnoise.noise.geometry import face_pairs, known_labels
+from segnoise.noise.geometry import known_labels
 from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.order import cheapest, count_of, taken
+from segnoise.noise.surrounding import surrounding
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class Omission(Corruption):
         known = known_labels(labels, instances)
         numbers, first = number_objects(labels, known, instances)
         gone = np.concatenate([[False], taken(_cost(numbers, first, params), params["threshold"])])
-        fill = np.zeros(len(gone), dtype=labels.dtype) if instances else _surrounding(labels, known, numbers, gone)
+        fill = np.zeros(len(gone), dtype=labels.dtype)
+        if not instances:
+            fill = surrounding(labels, known, numbers, chosen=gone, voters=~gone)
         missing = gone[numbers]
         noisy = labels.copy()
         noisy[missing] = fill[numbers[missing]]
@@ -109,22 +112,3 @@ def _cost(numbers: NDArray[np.int64], first: NDArray[np.int64], params: Params) 
     # A draw of exactly 0 would be -inf, which no threshold can hold.
     size = np.log(_areas(numbers, first) / params["median_area"])
     return np.maximum(logit, -1e3) + params["size_slope"] * size
-
-
-def _surrounding(
-    labels: NDArray[Any], known: NDArray[np.bool_], numbers: NDArray[np.int64], gone: NDArray[np.bool_]
-) -> NDArray[Any]:
-    """Per object, the class that shares most faces with it, of objects that stay; 0 where there is none."""
-    values, flat = numbers.ravel(), labels.ravel()
-    votes = [np.zeros((0, 2), dtype=np.int64)]
-    for a, b in face_pairs(labels, known):
-        for inside, outside in ((a, b), (b, a)):
-            counts_here = gone[values[inside]] & ~gone[values[outside]]
-            pair = np.stack([values[inside], flat[outside].astype(np.int64)], axis=1)
-            votes.append(pair[counts_here])
-    fill = np.zeros(len(gone), dtype=labels.dtype)
-    pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    # Ascending counts, so the last assignment wins; of equal counts, the smaller class.
-    order = np.lexsort((-pairs[:, 1], counts))
-    fill[pairs[order, 0]] = pairs[order, 1].astype(labels.dtype)
-    return fill
