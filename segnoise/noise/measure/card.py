@@ -27,7 +27,7 @@ from segnoise.noise.measure.matching import Numbers, Objects, match_objects
 from segnoise.noise.measure.objects import describe_objects
 from segnoise.noise.measure.shift import Shift, describe_shift, shift_of
 from segnoise.noise.measure.spread import spread_of
-from segnoise.noise.measure.zones import EDGES, WRONG, count_zones
+from segnoise.noise.measure.zones import EDGES, WRONG, count_zones, size_of
 
 FORMAT = 2
 """The version of what a card says; it changes when the meaning of an entry does."""
@@ -185,7 +185,7 @@ def _tally(given: NDArray[Any], clean: NDArray[Any], spacing: Sequence[float] | 
     one = (1.0,) * clean.ndim
     nearest, distance = nearest_other(clean, known, one)
     lost = _of(objects.missed | (objects.merged | objects.split) & instances, numbers.true)
-    extra = _of(objects.extra, numbers.given)
+    extra = _of(np.where(objects.extra, size_of(objects.given_area), 0), numbers.given)
     classes = 2 if instances else 1 + max(int(given_class.max(initial=0)), int(clean_class.max(initial=0)))
     count = int(np.count_nonzero(changed))
     known_spacing = spacing_of(spacing)
@@ -227,10 +227,9 @@ def _far(changed: NDArray[np.bool_], domain: NDArray[np.bool_], numbers: Numbers
     return sides[0], sides[1]
 
 
-def _of(flags: NDArray[np.bool_], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The flags of objects at their pixels."""
-    spread: NDArray[np.bool_] = np.concatenate([[False], flags])[numbers]
-    return spread
+def _of(values: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """The values of objects at their pixels, 0 elsewhere."""
+    return np.concatenate([np.zeros(1, dtype=values.dtype), values])[numbers]
 
 
 def _largest(values: NDArray[np.float64], numbers: NDArray[np.int64], count: int) -> NDArray[np.float64]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from segnoise.draws import generator
+from segnoise.kms import sample_field
 from segnoise.noise.latent import Together, latent_of
 from segnoise.noise.measure.objects import size_slope
-from segnoise.noise.measure.zones import EDGES
+from segnoise.noise.measure.zones import EDGES, size_of
 
 REACHES = (2, 4, 8, 16)
 """Distances, in pixels, that moved boundaries may be found to reach."""
@@ -23,6 +26,9 @@ LEAST_PIXELS = 500
 
 PATCHY = 0.01
 """Patches that make up less than this share of the changed pixels are not told from the tail of moved boundaries."""
+
+SPARSE = 0.2
+"""Patches denser than this run into each other, and say nothing about how many objects were invented."""
 
 Sides = tuple[list[list[Together]], list[list[Together]]]
 """Outside (0) and inside (1) of objects, per axis and image: how errors occur together."""
@@ -54,10 +60,10 @@ def describe_causes(evidence: Evidence) -> dict[str, Any]:
     """The levels of noises that, one after another, would make such errors; 0 where a cause is not seen.
 
     - Boundaries reach so far (``reach_px``: 2, 4, 8 or 16) that beyond it the error rate no longer falls with distance.
-    - ``patches``: that ``rate``, which is what happens anywhere, and its latent correlation ``rho`` per axis. It is
-      read inside objects if extra objects are ``commission``, else everywhere.
-    - ``commission``: extra over true objects (``rate``), if the extra ones are about as large as true ones; or the area
-      by which errors are more frequent outside of objects than inside, if that is beyond chance.
+    - ``patches``: that ``rate``, which is what happens anywhere, and its latent correlation ``rho`` per axis.
+    - ``commission``: extra over true objects (``rate``). Islands of moved boundaries do not count: extra objects within
+      reach that are smaller than nine in ten true ones. If most of the others are not that small, all of them count;
+      else the large ones, beyond those that a field of the rate and correlation of the patches inside of objects has.
     - ``omission``: share of objects missed (``rate``) beyond those that patches swallow, and its ``size_slope`` if that
       is twice its standard error.
     - ``boundary``: changed area within reach over the length of the boundaries (``displacement_px``), lost and extra
@@ -65,40 +71,35 @@ def describe_causes(evidence: Evidence) -> dict[str, Any]:
       boundaries.
     - ``merge`` and ``split``: shares of the true objects involved (``rate``).
     """
-    zones = _Zones(evidence.zones.sum(axis=-1))
-    reach = zones.reach()
-    beyond = EDGES.index(reach) + 1
-    inside, outside = zones.rate(np.s_[beyond:, 1, 0]), zones.rate(np.s_[beyond:, 0, 0])
-    islands = (evidence.extra_reach <= reach) & (evidence.extra_area < _small(evidence))
-    invented = evidence.extra_area[~islands]
-    alike = len(invented) > 0 and float(np.median(invented)) >= _small(evidence)
-    rho = _rho(evidence.far[reach], slice(None))
-    excess = inside.pixels >= LEAST_PIXELS and outside.above(inside, rho)
-    patches = inside + outside
-    if alike or excess:
-        patches = inside if inside.pixels >= LEAST_PIXELS else zones.rate(np.s_[beyond:, 0, 0, 0])
-        rho = _rho(evidence.far[reach], slice(1, None))
+    everything = _Zones(evidence.zones.sum(axis=-1))
+    reach = everything.reach()
+    invented = _invented(evidence, everything, reach)
+    zones = everything
+    if invented.number:
+        # What was invented hides how the errors fall off with distance, so that is looked at again without it.
+        zones = everything.without(1 if invented.alone else _size_of_small(evidence))
+        reach = zones.reach()
+        invented = _invented(evidence, everything, reach)
+    patches = zones.rate(np.s_[EDGES.index(reach) + 1 :, :, 0])
+    rho = _rho(evidence.far[reach], slice(1, None) if invented.number else slice(None))
+    if invented.number and not invented.alone:
+        patches = everything.rate(np.s_[EDGES.index(reach) + 1 :, 1, 0])
     rate = patches.rate if patches.pixels >= LEAST_PIXELS else 0.0
-    if rate * zones.rate(np.s_[:]).pixels < PATCHY * zones.rate(np.s_[:]).errors:
+    whole = everything.rate(np.s_[:])
+    if rate * whole.pixels < PATCHY * whole.errors:
         rate, rho = 0.0, None
-    commission = 0.0
     objects = len(evidence.true_area)
-    if objects and alike:
-        commission = len(invented) / objects
-    elif objects and excess:
-        area = (outside.rate - rate) * zones.rate(np.s_[:, 0, 0]).pixels
-        commission = area / float(evidence.true_area.sum())
     missed = float(evidence.missed.mean()) if objects else 0.0
     omission = max(0.0, (missed - rate) / (1 - rate)) if rate < 1 else 0.0
     slope = size_slope(evidence.true_area, evidence.missed) if omission else None
     return {
         "reach_px": reach,
-        "boundary": _boundary(evidence, zones, beyond, alike or excess, _Patches(rate, rho)),
+        "boundary": _boundary(evidence, zones, reach, _Patches(rate, rho)),
         "omission": {
             "rate": omission,
             "size_slope": slope["slope"] if slope and abs(slope["slope"]) > 2 * slope["error"] else 0.0,
         },
-        "commission": {"rate": commission},
+        "commission": {"rate": invented.number / objects if objects else 0.0},
         "merge": {"rate": float(evidence.merged.mean()) if objects else 0.0},
         "split": {"rate": float(evidence.split.mean()) if objects else 0.0},
         "patches": {"rate": rate, "rho": rho},
@@ -113,16 +114,10 @@ class _Rate(NamedTuple):
     def rate(self) -> float:
         return self.errors / self.pixels if self.pixels else 0.0
 
-    def __add__(self, other: tuple[int, ...]) -> _Rate:  # type: ignore[override]
-        return _Rate(self.errors + other[0], self.pixels + other[1])
 
-    def above(self, other: _Rate, rho: Sequence[float] | None) -> bool:
-        """Whether this rate is the greater by two standard errors, errors being correlated."""
-        both = self + other
-        if not self.pixels or not both.errors:
-            return False
-        variance = both.rate * (1 - both.rate) * _clumping(rho) * (1 / self.pixels + 1 / other.pixels)
-        return self.rate - other.rate > 2 * math.sqrt(variance)
+class _Invented(NamedTuple):
+    number: float
+    alone: bool  # no extra object is anything else
 
 
 class _Patches(NamedTuple):
@@ -131,10 +126,14 @@ class _Patches(NamedTuple):
 
 
 class _Zones:
-    """Counts by band, side, lost, extra and growth, and the rates of any part of them."""
+    """Counts by band, side, lost, size of extra object and growth."""
 
     def __init__(self, counts: NDArray[np.int64]) -> None:
         self.counts = counts
+
+    def without(self, size: int) -> _Zones:
+        """Without extra objects of this size or more."""
+        return _Zones(self.counts[:, :, :, :size])
 
     def rate(self, part: Any) -> _Rate:
         counts = self.counts[part].reshape(-1, 3).sum(axis=0)
@@ -155,32 +154,60 @@ class _Zones:
         return REACHES[-1]
 
 
-def _boundary(evidence: Evidence, zones: _Zones, beyond: int, without_extra: bool, patches: _Patches) -> dict[str, Any]:
-    extra = 0 if without_extra else slice(None)
-    outside, inside = np.s_[:beyond, 0, 0, extra], np.s_[:beyond, 1, 0, extra]
-    out, within = zones.rate(outside), zones.rate(inside)
-    near = out + within
-    moved = near.errors - patches.rate * near.pixels
-    chance = math.sqrt(patches.rate * (1 - patches.rate) * _clumping(patches.rho) * near.pixels)
+def _invented(evidence: Evidence, zones: _Zones, reach: int) -> _Invented:
+    """How many extra objects were drawn as objects."""
+    small = _small(evidence)
+    areas = evidence.extra_area[(evidence.extra_reach > reach) | (evidence.extra_area >= small)]
+    large = int(np.count_nonzero(areas >= small))
+    if 2 * large >= len(areas):
+        return _Invented(len(areas), True)
+    inside = zones.rate(np.s_[EDGES.index(reach) + 1 :, 1, 0])
+    outside = zones.rate(np.s_[:, 0, 0]).pixels
+    if inside.pixels < LEAST_PIXELS or not large or inside.rate > SPARSE:
+        return _Invented(0.0, False)
+    rho = _rho(evidence.far[reach], slice(1, None)) or _rho(evidence.far[reach], slice(None))
+    axes = len(evidence.far[reach][0])
+    chance = outside * _density(inside.rate, tuple(rho or (0.9,) * axes), small)
+    beyond = large > 1.25 * chance + 3 * math.sqrt(chance) + 1
+    return _Invented((large - chance) / 0.9 if beyond else 0.0, False)
+
+
+@lru_cache(maxsize=64)
+def _density(rate: float, rho: tuple[float, ...], area: float) -> float:
+    """Regions of at least this area, per pixel, where a KMS field exceeds the level that has the rate."""
+    if not rate:
+        return 0.0
+    shape = (round((2**18) ** (1 / len(rho))),) * len(rho)
+    field = sample_field(shape, [min(r, 0.999) for r in rho], generator(0, "density"))
+    regions, _ = ndimage.label(field > np.quantile(field, 1 - rate))
+    return float(np.count_nonzero(np.bincount(regions.ravel())[1:] >= area) / field.size)
+
+
+def _boundary(evidence: Evidence, zones: _Zones, reach: int, patches: _Patches) -> dict[str, Any]:
+    stop = EDGES.index(reach) + 1
+    out, within = zones.rate(np.s_[:stop, 0, 0]), zones.rate(np.s_[:stop, 1, 0])
+    pixels = out.pixels + within.pixels
+    moved = out.errors + within.errors - patches.rate * pixels
+    clumping = math.prod((1 + r * r) / (1 - min(r, 0.999) ** 2) for r in patches.rho or (0.9, 0.9))
+    chance = math.sqrt(patches.rate * (1 - patches.rate) * clumping * pixels)
     if not evidence.length or moved <= 2 * chance:
         return {"displacement_px": 0.0, "bias_px": 0.0, "rho": None}
-    net = zones.net(outside) + zones.net(inside) - patches.rate * (out.pixels - within.pixels)
+    net = zones.net(np.s_[:stop, :, 0]) - patches.rate * (out.pixels - within.pixels)
     displacement = moved / evidence.length
     bias = max(-displacement, min(displacement, net / evidence.length))
     return {"displacement_px": displacement, "bias_px": bias, "rho": evidence.along}
 
 
 def _small(evidence: Evidence) -> float:
-    """An extra object below this area is smaller than nine in ten true ones."""
+    """Nine in ten true objects have at least this area."""
     return float(np.quantile(evidence.true_area, 0.1)) if len(evidence.true_area) else 0.0
+
+
+def _size_of_small(evidence: Evidence) -> int:
+    return int(size_of(np.array([max(round(_small(evidence)), 1)]))[0])
 
 
 def _rho(sides: Sides, which: slice) -> list[float] | None:
     axes = [list(chain(*maps)) for maps in zip(*sides[which], strict=True)]
     latent = latent_of(axes)
     return None if latent is None or None in latent["rho"] else latent["rho"]
-
-
-def _clumping(rho: Sequence[float] | None) -> float:
-    """By how much correlation multiplies the variance of an error rate."""
-    return math.prod((1 + r * r) / (1 - min(r, 0.999) ** 2) for r in rho or (0.9, 0.9))
