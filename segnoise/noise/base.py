@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,6 +46,12 @@ class Corruption(ABC):
                 found += [value] if isinstance(value, Length) else []
                 found += value.lengths if isinstance(value, Corruption) else []
         return tuple(found)
+
+    def check_unit(self, unit: str, where: str | Path) -> None:
+        """UserError for a length that is neither in pixels nor in the unit that labels are measured in."""
+        for length in self.lengths:
+            if length.unit not in ("px", unit):
+                raise UserError(f"{where}: is measured in {unit}; give {length} in {unit} or px")
 
     @abstractmethod
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:

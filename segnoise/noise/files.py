@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segnoise.errors import UserError
 from segnoise.noise.expression import parse
 from segnoise.noise.labelfile import open_labels
 from segnoise.windows import atomic_output, refuse_existing
@@ -46,9 +45,7 @@ def corrupt_file(
     refuse_existing(out, overwrite)
     source = open_labels(labels, instances=instances, grid=grid)
     source.check(out)
-    for length in corruption.lengths:
-        if length.unit not in ("px", source.unit):
-            raise UserError(f"{labels}: is measured in {source.unit}; give {length} in {source.unit} or px")
+    corruption.check_unit(source.unit, labels)
     noisy, record = corruption.corrupt(source.labels, seed, source.instances, source.spacing)
     source.save(noisy, out, overwrite)
     with atomic_output(record_path(out), overwrite) as temporary:
