@@ -273,6 +273,33 @@ def demo(
     )
 
 
+@app.command()
+def benchmark(
+    description: Annotated[str, typer.Argument(help="A description (YAML), or a packaged one: smoke, standard, …")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; finished cells in it are kept.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder that its paths are relative to [that of the description].")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes, of one thread each.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare methods under synthetic label noise: methods × noises × seeds × data sets, as long as it takes.
+
+    Interrupt it as you like: the same command goes on from there.
+
+    Example: `segnoise benchmark smoke -o bench --jobs 2`
+    """
+    from segnoise.evaluation.benchmark import run_benchmark
+
+    outcome = run_benchmark(description, output, data=data, jobs=jobs, dry_run=dry_run, quiet=quiet)
+    if dry_run:
+        typer.echo(outcome.said)
+    else:
+        _say(quiet, f"{output}: {outcome.said}; see {output / 'tables.md'} and {output / 'report.html'}")
+
+
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
         typer.echo(text)
