@@ -11,6 +11,7 @@ from scipy import ndimage
 TRIES = 1000
 """A copy that fits at none of so many random places is given up."""
 
+_BATCHES = 10
 _PROBES = 24
 
 
@@ -56,16 +57,17 @@ class Board:
             return None
         body = np.pad(mask, 1)
         guard = ndimage.binary_dilation(body, np.ones((3,) * mask.ndim)) if apart else body
-        corners = rng.integers(0, room + 1, size=(TRIES, mask.ndim))
         steps = np.array(self._values.strides) // self._values.itemsize
-        starts = corners @ steps
-        # A few pixels rule out nearly all places, many at a time; the rest are looked at whole.
-        free = ~self._taken(self._values.ravel()[_probes(starts, guard, steps)], kind).any(axis=1)
-        free &= ~self._closed.ravel()[_probes(starts, body, steps)].any(axis=1)
-        for corner in corners[free]:
-            box = tuple(slice(c, c + s) for c, s in zip(corner, guard.shape, strict=True))
-            if not (self._taken(self._values[box], kind) & guard).any() and not (self._closed[box] & body).any():
-                return tuple(int(c) for c in corner)
+        guarded, covered = _probes(guard, steps), _probes(body, steps)
+        for corners in np.split(rng.integers(0, room + 1, size=(TRIES, mask.ndim)), _BATCHES):
+            # A few pixels rule out nearly all places, many at a time; the rest are looked at whole.
+            starts = (corners @ steps)[:, None]
+            free = ~self._taken(self._values.ravel()[starts + guarded], kind).any(axis=1)
+            free &= ~self._closed.ravel()[starts + covered].any(axis=1)
+            for corner in corners[free]:
+                box = tuple(slice(c, c + s) for c, s in zip(corner, guard.shape, strict=True))
+                if not (self._taken(self._values[box], kind) & guard).any() and not (self._closed[box] & body).any():
+                    return tuple(int(c) for c in corner)
         return None
 
     def paste(self, mask: NDArray[np.bool_], corner: tuple[int, ...], value: int) -> None:
@@ -79,8 +81,7 @@ class Board:
         return values > 0 if kind is None else values == kind
 
 
-def _probes(starts: NDArray[np.int64], mask: NDArray[np.bool_], steps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Per place, the flat indices of a few pixels of the mask, spread over it."""
+def _probes(mask: NDArray[np.bool_], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The flat indices of a few pixels of the mask, spread over it, from its first corner."""
     pixels = np.argwhere(mask) @ steps
-    some = pixels[np.linspace(0, len(pixels) - 1, min(_PROBES, len(pixels))).astype(np.int64)]
-    return starts[:, None] + some
+    return pixels[np.linspace(0, len(pixels) - 1, min(_PROBES, len(pixels))).astype(np.int64)]

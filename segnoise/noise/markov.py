@@ -108,25 +108,27 @@ def _walk(labels: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
     board = padded.ravel()
     strides = np.array(padded.strides) // padded.itemsize
     around = np.concatenate([-strides, strides])
-    pairs = [np.concatenate(pair) for pair in face_pairs(padded, padded >= 0)]
-    front = np.unique(np.concatenate(pairs))
+    at_edge = np.zeros(board.size, dtype=bool)
+    for pair in face_pairs(padded, padded >= 0):
+        at_edge[np.concatenate(pair)] = True
     growing = uniforms(np.arange(params["steps"]), params["key"], "grow") < params["grow"]
     for step, grows in enumerate(growing.tolist()):
-        beside = board[front[:, None] + around]
-        own = board[front]
+        front = np.flatnonzero(at_edge)
+        own, beside = board[front], [board[front + offset] for offset in around]
         if grows:
-            new = beside.max(axis=1)
+            new = np.max(beside, axis=0)
             open_ = new > own
         else:
-            new = np.where(beside < 0, np.iinfo(np.int64).max, beside).min(axis=1)
+            new = np.min([np.where(one < 0, own, one) for one in beside], axis=0)
             open_ = new < own
-        moved = open_ & (uniforms(front, params["key"], "flip", step) < params["flip"])
-        changed = front[moved]
-        board[changed] = new[moved]
-        front = np.unique(np.concatenate([front, (changed[:, None] + around).ravel()]))
-        front = front[board[front] >= 0]
-        beside = board[front[:, None] + around]
-        front = front[((beside >= 0) & (beside != board[front, None])).any(axis=1)]
+        flips = uniforms(front, params["key"], "flip", step) < params["flip"]
+        changed = front[open_ & flips]
+        board[changed] = new[open_ & flips]
+        # Only where something changed can a pixel have come to or left an edge.
+        near = np.concatenate([changed, *(changed + offset for offset in around)])
+        near = near[board[near] >= 0]
+        beside = [board[near + offset] for offset in around]
+        at_edge[near] = np.any([(one >= 0) & (one != board[near]) for one in beside], axis=0)
     return padded[(slice(1, -1),) * labels.ndim]
 
 

@@ -129,7 +129,9 @@ class _Neighbours:
         self._labels = labels
         self._numbers, self._first = number_objects(labels, known, instances)
         self.count = len(self._first)
-        self._gaps = _gaps(labels, known, self._numbers, self.count, instances, reach)
+        value = labels.ravel()[self._first]
+        kinds = np.concatenate([[0], np.ones(self.count) if instances else value]).astype(np.int64)
+        self._gaps = _gaps(known, self._numbers, kinds, reach)
         self.pairs = self._ordered(key)
 
     def _ordered(self, key: int) -> list[tuple[int, float, int, int]]:
@@ -174,29 +176,28 @@ class _Neighbours:
         return noisy
 
 
-def _gaps(
-    labels: NDArray[Any],
-    known: NDArray[np.bool_],
-    numbers: NDArray[np.int64],
-    count: int,
-    instances: bool,
-    reach: Sequence[int],
-) -> _Gap:
-    """The runs along each axis, no longer than its reach, between two objects of one kind."""
-    index = np.arange(labels.size).reshape(labels.shape)
-    kinds = [None] if instances else np.unique(labels[numbers > 0]).tolist()
+def _gaps(known: NDArray[np.bool_], numbers: NDArray[np.int64], kinds: NDArray[np.int64], reach: Sequence[int]) -> _Gap:
+    """The runs along each axis, no longer than its reach, between two objects of one kind (by object number)."""
+    shape, count = numbers.shape, len(kinds)
     found = [_Gap(*(np.zeros(0, dtype=np.int64) for _ in _Gap._fields))]
     for axis, limit in enumerate(reach):
-        flat_index, number, value, unknown = (
-            np.moveaxis(array, axis, -1).ravel() for array in (index, numbers, labels, ~known)
-        )
-        side, step = labels.shape[axis], int(np.prod(labels.shape[axis + 1 :]))
-        line, blocked = np.arange(labels.size) // max(side, 1), np.cumsum(unknown)
-        for kind in kinds:
-            pixels = np.flatnonzero(number if kind is None else (number > 0) & (value == kind))
+        # The axis is laid out last, so that a line of pixels lies in a row.
+        order = [*(a for a in range(len(shape)) if a != axis), axis]
+        laid = [shape[a] for a in order]
+        number = numbers.transpose(order).ravel()
+        unknown = np.flatnonzero(~known.transpose(order))
+        solid = np.flatnonzero(number)
+        kind = kinds[number[solid]]
+        for value in np.unique(kinds[1:]):
+            pixels = solid[kind == value]
             a, b = pixels[:-1], pixels[1:]
-            near = (number[a] != number[b]) & (b - a - 1 <= limit) & (line[a] == line[b]) & (blocked[a] == blocked[b])
+            near = (b - a <= limit + 1) & (number[a] != number[b])
             a, b = a[near], b[near]
+            clear = (a // laid[-1] == b // laid[-1]) & (np.searchsorted(unknown, a) == np.searchsorted(unknown, b))
+            a, b = a[clear], b[clear]
+            place = np.unravel_index(a, laid)
+            start = np.ravel_multi_index([place[order.index(k)] for k in range(len(shape))], shape)
             low, high = np.minimum(number[a], number[b]), np.maximum(number[a], number[b])
-            found.append(_Gap(low * (count + 1) + high, flat_index[a], np.full(len(a), step), b - a - 1))
+            step = np.full(len(a), int(np.prod(shape[axis + 1 :])))
+            found.append(_Gap(low * count + high, start, step, b - a - 1))
     return _Gap(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
