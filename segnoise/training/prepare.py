@@ -178,15 +178,15 @@ def _open_labels(config: Config, path: Path, source: Source) -> Original:
 
 def _split(config: Config, sources: Sequence[Source], given: Sequence[str | None]) -> dict[str, list[Region]]:
     split = config.data.split
+    seed = config.seed if split.seed is None else split.seed
     fractions = {"train": 0.0, "val": 0.0, "test": 0.0} | {str(k): v for k, v in split.fractions.items()}
     if split.by == "block":
         window = (config.data.window,) * len(sources[0].shape)
-        return block_split([s.shape for s in sources], window, fractions, config.seed)
+        return block_split([s.shape for s in sources], window, fractions, seed)
     if split.by == "table" and None in given:
         raise UserError("data.split.by: table needs labels given as a CSV table with the columns image, label, split")
-    chosen = source_split(
-        [s.name for s in sources], fractions, config.seed, list(given) if split.by == "table" else None
-    )
+    fixed = list(given) if split.by == "table" else None
+    chosen = source_split([s.name for s in sources], fractions, seed, fixed, split.group)
     window = (config.data.window,) * len(sources[0].shape)
     return {name: whole_regions(rows, [s.shape for s in sources], window) for name, rows in chosen.items()}
 
