@@ -12,24 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.errors import UserError, nearest
+from segnoise.noise.affine import Affine
 from segnoise.noise.base import Corruption, Params, in_turn, sha256_of
 from segnoise.noise.boundary import Boundary
+from segnoise.noise.coarse import Coarse
 from segnoise.noise.commission import Commission
+from segnoise.noise.dilate import Dilate, Erode
 from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
 from segnoise.noise.length import Length
 from segnoise.noise.markov import Markov
 from segnoise.noise.merge import Merge
+from segnoise.noise.misregistration import Misregistration
 from segnoise.noise.omission import Omission
+from segnoise.noise.pair import Pair
 from segnoise.noise.polygonise import Polygonise
 from segnoise.noise.share import Share
 from segnoise.noise.split import Split
+from segnoise.noise.symmetric import Symmetric
 from segnoise.noise.whu import Whu
 
 NOISES: dict[str, type[Corruption]] = {
     cls.name: cls
     for cls in (
-        Kms, Boundary, Omission, Commission, Merge, Split, Polygonise,
+        Kms, Symmetric, Pair, Boundary, Dilate, Erode, Affine, Misregistration, Polygonise,
+        Omission, Commission, Merge, Split, Coarse,
         Jsrt, Markov, Whu,
     )
 }  # fmt: skip

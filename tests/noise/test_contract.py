@@ -15,7 +15,16 @@ from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.noise import NOISES, noise_card, parse, replay
 
-EXPRESSIONS = ["kms(0.3)", "boundary(2px)", "boundary(2px, bias=1px)", "omission(0.3, size_slope=1)"]
+RANDOM = [
+    "kms(0.3)",
+    "boundary(2px)",
+    "boundary(2px, bias=1px)",
+    "omission(0.3, size_slope=1)",
+    "symmetric(0.2)",
+    "pair(0.2)",
+    "affine(loss=0.2)",
+]
+EXPRESSIONS = [*RANDOM, "dilate(1.5px)", "erode(1.5px)", "coarse(6px)"]
 COMPOSED = "boundary(2px, rho=.9)+omission(0.2)+kms(0.1, rho=(.8, .5))"
 
 
@@ -34,7 +43,7 @@ def test_the_record_alone_replays_the_bytes(
     assert parse(written["noise"]) == parse(expression)
 
 
-@pytest.mark.parametrize("expression", [*EXPRESSIONS, COMPOSED])
+@pytest.mark.parametrize("expression", [*RANDOM, COMPOSED])
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_ones(expression: str, classes: NDArray[np.uint8]) -> None:
     first, second, other = (parse(expression).corrupt(classes, seed=s) for s in (3, 3, 4))
     assert first[1]["sha256_out"] == second[1]["sha256_out"] != other[1]["sha256_out"]
@@ -112,6 +121,10 @@ def test_outputs_hold_known_classes_and_inputs_are_not_touched(
         ("kms(0.1)", "kms(0.3)"),
         ("boundary(1px)", "boundary(3px)"),
         ("omission(0.2)", "omission(0.6)"),
+        ("symmetric(0.1)", "symmetric(0.3)"),
+        ("pair(0.1)", "pair(0.3)"),
+        ("dilate(1px)", "dilate(2px)"),
+        ("erode(1px)", "erode(2px)"),
     ],
 )
 def test_a_higher_level_changes_all_that_a_lower_one_does(low: str, high: str, parcels: NDArray[np.int32]) -> None:
