@@ -52,7 +52,7 @@ class Commission(Corruption):
         object.__setattr__(self, "rate", check_share(self.name, "rate", self.rate))
 
     def __str__(self) -> str:
-        return f"commission({self.rate:g})"
+        return f"commission({self.rate!r})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "rate": self.rate, "key": key_of(generator)}

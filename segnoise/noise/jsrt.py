@@ -61,8 +61,8 @@ class Jsrt(Corruption):
         object.__setattr__(self, "angle", float(self.angle))
 
     def __str__(self) -> str:
-        angle = f", angle={self.angle:g}" if self.angle != 15 else ""
-        return f"jsrt({self.alpha:g}, {self.beta:g}{angle})"
+        angle = f", angle={self.angle!r}" if self.angle != 15 else ""
+        return f"jsrt({self.alpha!r}, {self.beta!r}{angle})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "part": self._images().draw(shape, generator)}

@@ -62,7 +62,7 @@ class Markov(Corruption):
             object.__setattr__(self, option, check_share(self.name, option, value))
 
     def __str__(self) -> str:
-        return f"markov({self.length}, grow={self.grow:g}, flip={self.flip:g}, speckle={self.speckle:g})"
+        return f"markov({self.length}, grow={self.grow!r}, flip={self.flip!r}, speckle={self.speckle!r})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         chances = {"grow": self.grow, "flip": self.flip, "speckle": self.speckle}

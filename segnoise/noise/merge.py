@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.draws import uniforms
-from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import Length
+from segnoise.noise.length import Length, length_of
 from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.order import count_of
@@ -46,15 +45,12 @@ class Merge(Corruption):
     gap: Length
     name: ClassVar[str] = "merge"
 
-    def __init__(self, rate: float, gap: Length | str = "2px") -> None:
-        width = Length.of(gap) if isinstance(gap, str) else gap
-        if not isinstance(width, Length) or width.value < 0:
-            raise UserError(f"merge: gap {gap} must be a length that is not negative, such as 2px or 5m")
+    def __init__(self, rate: float, gap: Length | str | float = "2px") -> None:
         object.__setattr__(self, "rate", check_share(self.name, "rate", rate))
-        object.__setattr__(self, "gap", width)
+        object.__setattr__(self, "gap", length_of(self.name, "gap", gap))
 
     def __str__(self) -> str:
-        return f"merge({self.rate:g}, gap={self.gap})"
+        return f"merge({self.rate!r}, gap={self.gap})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "rate": self.rate, "gap": str(self.gap), "key": key_of(generator)}

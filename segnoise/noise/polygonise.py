@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params
 from segnoise.noise.geometry import boundary_length, compact, known_labels
-from segnoise.noise.length import Length
+from segnoise.noise.length import Length, length_of
 
 
 @dataclass(frozen=True, init=False)
@@ -43,11 +43,8 @@ class Polygonise(Corruption):
     tolerance: Length
     name: ClassVar[str] = "polygonise"
 
-    def __init__(self, tolerance: Length | str) -> None:
-        length = Length.of(tolerance) if isinstance(tolerance, str) else tolerance
-        if not isinstance(length, Length) or length.value < 0:
-            raise UserError(f"polygonise: tolerance {tolerance} must be a length that is not negative, such as 5px")
-        object.__setattr__(self, "tolerance", length)
+    def __init__(self, tolerance: Length | str | float) -> None:
+        object.__setattr__(self, "tolerance", length_of(self.name, "tolerance", tolerance))
 
     def __str__(self) -> str:
         return f"polygonise({self.tolerance})"

@@ -13,7 +13,7 @@ from segnoise.draws import uniforms
 from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import Length
+from segnoise.noise.length import Length, length_of
 from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.order import cheapest, count_of, taken
@@ -48,15 +48,12 @@ class Split(Corruption):
     width: Length
     name: ClassVar[str] = "split"
 
-    def __init__(self, rate: float, width: Length | str = "1px") -> None:
-        across = Length.of(width) if isinstance(width, str) else width
-        if not isinstance(across, Length) or across.value < 0:
-            raise UserError(f"split: width {width} must be a length that is not negative, such as 1px or 5m")
+    def __init__(self, rate: float, width: Length | str | float = "1px") -> None:
         object.__setattr__(self, "rate", check_share(self.name, "rate", rate))
-        object.__setattr__(self, "width", across)
+        object.__setattr__(self, "width", length_of(self.name, "width", width))
 
     def __str__(self) -> str:
-        return f"split({self.rate:g}, width={self.width})"
+        return f"split({self.rate!r}, width={self.width})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "rate": self.rate, "width": str(self.width), "key": key_of(generator)}

@@ -79,7 +79,8 @@ class Whu(Corruption):
         shares = (self.remove, self.add, self.margin)
         if shares in LEVELS:
             return f"whu({LEVELS.index(shares)})"
-        return f"whu(remove={self.remove:g}, add={self.add:g}, margin={self.margin:g})"
+        named = zip(("remove", "add", "margin"), shares, strict=True)
+        return "whu(" + ", ".join(f"{name}={share!r}" for name, share in named if share) + ")"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         shares = {"remove": self.remove, "add": self.add, "margin": self.margin}

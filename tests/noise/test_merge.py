@@ -128,5 +128,5 @@ def test_impossible_options_are_refused() -> None:
         Merge(2)
     with pytest.raises(UserError, match=r"merge: gap -1px"):
         Merge(0.5, "-1px")
-    with pytest.raises(UserError, match=r"merge: gap 3 must be a length"):
-        Merge(0.5, 3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"merge: gap 3 needs a unit"):
+        Merge(0.5, 3)

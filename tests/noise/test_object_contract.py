@@ -208,6 +208,24 @@ def test_fit_then_apply_is_what_fit_apply_does(expression: str, sparse: NDArray[
         assert np.array_equal(corruption.apply(image, params, instances=True), noisy)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "commission(0.12345678901)",
+        "merge(0.12345678901, gap=1.23456789m)",
+        "split(0.12345678901, width=1.23456789mm)",
+        "polygonise(1.23456789px)",
+        "jsrt(0.12345678901, 0.23456789012, angle=2.3456789)",
+        "markov(12345678, grow=0.12345678901, flip=0.00012345678, speckle=1e-09)",
+        "whu(remove=0.12345678901, add=0.1, margin=1e-09)",
+        "whu(1)",
+    ],
+)
+def test_expressions_keep_every_digit(expression: str) -> None:
+    assert parse(str(parse(expression))) == parse(expression)
+    assert f"{parse(expression)}+{parse(expression)}" == str(parse(f"{expression} + {expression}"))
+
+
 def test_they_are_registered() -> None:
     assert {expression.partition("(")[0] for expression in EXPRESSIONS} <= set(NOISES)
 

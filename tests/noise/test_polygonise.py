@@ -88,5 +88,5 @@ def test_volumes_are_refused_in_one_line(blocks: NDArray[np.int32]) -> None:
 def test_impossible_tolerances_are_refused() -> None:
     with pytest.raises(UserError, match="polygonise: tolerance -1px"):
         Polygonise("-1px")
-    with pytest.raises(UserError, match="polygonise: tolerance 3 must be a length"):
-        Polygonise(3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="polygonise: tolerance 3 needs a unit"):
+        Polygonise(3)

@@ -103,5 +103,5 @@ def test_class_regions_need_a_cut_of_a_pixel_and_objects_without_two_sides_are_s
 def test_impossible_options_are_refused() -> None:
     with pytest.raises(UserError, match=r"split: rate 1.2"):
         Split(1.2)
-    with pytest.raises(UserError, match=r"split: width 1 must be a length"):
-        Split(0.5, 1)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"split: width 1 needs a unit"):
+        Split(0.5, 1)

@@ -27,7 +27,7 @@ def town(seed: int, low: int, high: int, size: int = 512, share: float = 0.082) 
 def test_levels_are_names_of_the_published_shares() -> None:
     assert Whu(2) == Whu(remove=0.2, add=0.05, margin=0.5)
     assert str(Whu(remove=0.3, add=0.1, margin=0.7)) == "whu(3)"
-    assert str(Whu(remove=0.3)) == "whu(remove=0.3, add=0, margin=0)"
+    assert str(Whu(remove=0.3)) == "whu(remove=0.3)"
 
 
 def test_the_shares_are_exact_over_all_images() -> None:
