@@ -130,8 +130,8 @@ def noise_card_of(
         "displacement_histogram": histogram_of(signed),
         "latent": latent_of(list(zip(*(t.together for t in tallies), strict=True))),
         "objects": describe_objects([t.objects for t in tallies]),
-        "shift": describe_shift([t.shift for t in tallies]),
-        "causes": describe_causes(_evidence(tallies, zones)),
+        "shift": (shift := describe_shift([t.shift for t in tallies])),
+        "causes": describe_causes(_evidence(tallies, zones), shift),
     }
     if instances:
         card["reassigned"] = share(changed - errors, pixels)

@@ -56,7 +56,7 @@ class Evidence:
     extra_reach: NDArray[np.float64]
 
 
-def describe_causes(evidence: Evidence) -> dict[str, Any]:
+def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]:
     """The levels of noises that, one after another, would make such errors; 0 where a cause is not seen.
 
     - Boundaries reach so far (``reach_px``: 2, 4, 8 or 16) that beyond it the error rate no longer falls with distance.
@@ -69,6 +69,8 @@ def describe_causes(evidence: Evidence) -> dict[str, Any]:
     - ``boundary``: changed area within reach over the length of the boundaries (``displacement_px``), lost and extra
       objects and patches apart; ``bias_px``, the same with signs, positive where larger labels grew; ``rho`` along the
       boundaries.
+    - ``misregistration``: length of the shift of whole maps (``shift_px``), if it is at least half a pixel and moving
+      the maps back undoes 30 % of the changes; the rest is then left to ``boundary``.
     - ``merge`` and ``split``: shares of the true objects involved (``rate``).
     """
     everything = _Zones(evidence.zones.sum(axis=-1))
@@ -92,9 +94,12 @@ def describe_causes(evidence: Evidence) -> dict[str, Any]:
     missed = float(evidence.missed.mean()) if objects else 0.0
     omission = max(0.0, (missed - rate) / (1 - rate)) if rate < 1 else 0.0
     slope = size_slope(evidence.true_area, evidence.missed) if omission else None
+    left = shift["errors_left"]
+    shifted = left is not None and left <= 0.7 and shift["length_px"] >= 0.5
     return {
         "reach_px": reach,
-        "boundary": _boundary(evidence, zones, reach, _Patches(rate, rho)),
+        "misregistration": {"shift_px": shift["length_px"] if shifted else 0.0},
+        "boundary": _boundary(evidence, zones, reach, _Patches(rate, rho), left if shifted else 1.0),
         "omission": {
             "rate": omission,
             "size_slope": slope["slope"] if slope and abs(slope["slope"]) > 2 * slope["error"] else 0.0,
@@ -183,7 +188,7 @@ def _density(rate: float, rho: tuple[float, ...], area: float) -> float:
     return float(np.count_nonzero(np.bincount(regions.ravel())[1:] >= area) / field.size)
 
 
-def _boundary(evidence: Evidence, zones: _Zones, reach: int, patches: _Patches) -> dict[str, Any]:
+def _boundary(evidence: Evidence, zones: _Zones, reach: int, patches: _Patches, left: float) -> dict[str, Any]:
     stop = EDGES.index(reach) + 1
     out, within = zones.rate(np.s_[:stop, 0, 0]), zones.rate(np.s_[:stop, 1, 0])
     pixels = out.pixels + within.pixels
@@ -193,7 +198,7 @@ def _boundary(evidence: Evidence, zones: _Zones, reach: int, patches: _Patches) 
     if not evidence.length or moved <= 2 * chance:
         return {"displacement_px": 0.0, "bias_px": 0.0, "rho": None}
     net = zones.net(np.s_[:stop, :, 0]) - patches.rate * (out.pixels - within.pixels)
-    displacement = moved / evidence.length
+    displacement = left * moved / evidence.length
     bias = max(-displacement, min(displacement, net / evidence.length))
     return {"displacement_px": displacement, "bias_px": bias, "rho": evidence.along}
 
