@@ -98,7 +98,9 @@ class Commission(Corruption):
                 break
             added += every[image[candidate]].add(int(number[candidate]))
             tried[image[candidate]] += 1
-        why = f"of {asked} copies {added} found a free place, the labels have {len(order)} objects"
+        why = f"whole objects, of which the labels have {len(order)}, come no nearer"
+        if added < asked:
+            why = f"of {asked} copies {added} found a free place"
         common = verdict(self.rate, added / len(order) if len(order) else 0.0, why)
         done = zip(every, params, tried, strict=True)
         return [(copies.board.labels, {**p, **common, "tried": count}) for copies, p, count in done]

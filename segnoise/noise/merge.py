@@ -96,7 +96,7 @@ class Merge(Corruption):
         reach = int(involved[-1])
         why = f"{reach} of {total} objects have a neighbour within {self.gap}"
         if count < len(pairs):
-            why = f"whole pairs, of which {total} objects have few, come no nearer"
+            why = f"whole pairs, of which {total} objects make few, come no nearer"
         common = verdict(self.rate, int(involved[count]) / total if total else 0.0, why)
         taken = np.bincount([pair[4] for pair in pairs[:count]], minlength=len(every)).tolist()
         return [{**p, **common, "pairs": n} for p, n in zip(params, taken, strict=True)]

@@ -94,8 +94,11 @@ class Split(Corruption):
         costs = [cuts.cost for cuts in every]
         total = sum(len(cost) for cost in costs)
         possible = sum(int(np.count_nonzero(np.isfinite(cost))) for cost in costs)
-        count = min(count_of(self.rate, total), possible)
-        why = f"{possible} of {total} objects can be cut in whole"
+        asked = count_of(self.rate, total)
+        count = min(asked, possible)
+        why = f"whole objects, of which the labels have {total}, come no nearer"
+        if possible < asked:
+            why = f"{possible} of {total} objects can be cut in two"
         common = verdict(self.rate, count / total if total else 0.0, why)
         thresholds = cheapest(costs, count)
         return [{**p, **common, "threshold": t and list(t)} for p, t in zip(params, thresholds, strict=True)]

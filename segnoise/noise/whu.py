@@ -129,7 +129,8 @@ class Whu(Corruption):
         margins = cheapest(costs, changed)
         for buildings, first, second in zip(every, removed, margins, strict=True):
             buildings.change(first, second)
-        added, tried = self._add(every, count_of(self.add, total))
+        asked = count_of(self.add, total)
+        added, tried = self._add(every, asked)
         shares = {
             "remove": gone / total if total else 0.0,
             "margin": changed / (total - gone) if total > gone else 0.0,
@@ -138,13 +139,13 @@ class Whu(Corruption):
         common: Params = {"met": shares}
         missed = [name for name, met in shares.items() if abs(met - getattr(self, name)) > MISSED * getattr(self, name)]
         if missed:
-            common["why"] = f"{' and '.join(missed)}: whole objects, of which the labels have {total}, come no nearer"
+            common["why"] = f"{', '.join(missed)}: whole objects, of which the labels have {total}, come no nearer"
+        if added < asked:
+            common["why"] = f"add: of {asked} copies {added} found a free place"
+        done = zip(every, params, removed, margins, tried, strict=True)
         return [
-            (
-                b.labels,
-                {**p, **common, "removed": r and list(r), "margins": m and list(m), "tried": t},
-            )
-            for b, p, r, m, t in zip(every, params, removed, margins, tried, strict=True)
+            (b.labels, {**p, **common, "removed": r and list(r), "margins": m and list(m), "tried": t})
+            for b, p, r, m, t in done
         ]
 
     @staticmethod

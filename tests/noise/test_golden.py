@@ -22,6 +22,18 @@ DIGESTS = {
     ("omission(0.3, size_slope=0.5)", "ids"): "e8d63b2600c93af7",
     ("0.9*omission(0.6)+boundary(1px)+kms(0.1)", "classes"): "91f82300fb7e1b44",
     ("0.9*omission(0.6)+boundary(1px)+kms(0.1)", "ids"): "8975bed06ab66b7f",
+    ("commission(0.3)", "classes"): "ca8ca6a2ff86ea2b",
+    ("merge(0.5, gap=5px)", "ids"): "1b14e5d8718d115b",
+    ("split(0.4)", "classes"): "8db84be853d2c26e",
+    ("split(0.4)", "ids"): "845841186463d700",
+    ("polygonise(9px)", "classes"): "68e89b8136ef4163",
+    ("polygonise(9px)", "ids"): "5ce51aad06c4770c",
+    ("jsrt(1, 0.3)", "classes"): "fb204572bc0a27dc",
+    ("jsrt(1, 0.3)", "ids"): "e7fd7d27400c0b6b",
+    ("markov(30)", "classes"): "f46d2830c2075593",
+    ("markov(30)", "ids"): "5ea5f3c1519c34e8",
+    ("whu(remove=0.2, add=0.2, margin=0.5)", "classes"): "f6cc1137b29f25a4",
+    ("whu(remove=0.2, add=0.2, margin=0.5)", "ids"): "f89728875c8a3145",
 }
 
 

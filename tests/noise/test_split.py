@@ -97,7 +97,7 @@ def test_class_regions_need_a_cut_of_a_pixel_and_objects_without_two_sides_are_s
         Split(1, "0.5px").corrupt(labels, seed=1)
     record = Split(1).corrupt(labels, seed=1)[1]
     assert record["params"][0]["met"] == 0.5
-    assert record["params"][0]["why"] == "1 of 2 objects can be cut in whole"
+    assert record["params"][0]["why"] == "1 of 2 objects can be cut in two"
 
 
 def test_impossible_options_are_refused() -> None:
