@@ -19,6 +19,8 @@ def known_labels(labels: NDArray[Any], instances: bool) -> NDArray[np.bool_]:
     >>> known_labels(np.array([0, 255, -1]), instances=False), known_labels(np.array([0, 255, -1]), instances=True)
     (array([ True, False, False]), array([ True,  True, False]))
     """
+    if np.issubdtype(labels.dtype, np.unsignedinteger):
+        return np.ones(labels.shape, dtype=bool) if instances else labels != IGNORE
     return labels >= 0 if instances else (labels >= 0) & (labels != IGNORE)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segnoise.errors import UserError
-from segnoise.noise.geometry import known_labels
+from segnoise.noise.geometry import IGNORE, known_labels
 
 Transition = tuple[tuple[float, ...], ...]
 """Rows by true class, columns by the class it becomes; each row sums to 1."""
@@ -84,7 +84,7 @@ def count_classes(
     """
     if instances:
         num_classes = 2
-    shown = 1 + max((int(x[known_labels(x, False)].max(initial=0)) for x in images if not instances), default=0)
+    shown = 1 + max((_largest(x) for x in images if not instances), default=0)
     classes = asked or num_classes or max(shown, 2)
     if shown > classes:
         raise UserError(f"{name}: the labels hold class {shown - 1}, but there are {classes} classes")
@@ -92,6 +92,11 @@ def count_classes(
         kind = "the labels are object ids: background and object" if instances else f"there are {num_classes} classes"
         raise UserError(f"{name}: written for {classes} classes, but {kind}")
     return classes
+
+
+def _largest(labels: NDArray[Any]) -> int:
+    largest = int(labels.max(initial=0))
+    return largest if largest < IGNORE else int(labels[known_labels(labels, False)].max(initial=0))
 
 
 def relabelled(labels: NDArray[Any], pixels: NDArray[np.intp], target: NDArray[Any], instances: bool) -> NDArray[Any]:
