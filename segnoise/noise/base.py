@@ -146,14 +146,7 @@ class Corruption(ABC):
         >>> [int(labels.sum()) for labels in noisy]
         [1, 0]
         """
-        for labels in images:
-            if not np.issubdtype(labels.dtype, np.integer):
-                raise ValueError(f"labels are integers, got {labels.dtype}")
-        drawn = []
-        for k, labels in enumerate(images):
-            rng = generator(seed, "noise", k)
-            drawn.append([step.draw(labels.shape, rng) for step in self.steps])
-        noisy = in_turn(self.steps, images, drawn, instances, spacing, num_classes)
+        noisy = self.noisy_all(images, seed, instances, spacing, num_classes)
         known_spacing = spacing_of(spacing)
         done = []
         for k, (clean, (given, params)) in enumerate(zip(images, noisy, strict=True)):
@@ -172,6 +165,24 @@ class Corruption(ABC):
             }
             done.append((given, record))
         return done
+
+    def noisy_all(
+        self,
+        images: Sequence[NDArray[Any]],
+        seed: int,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> list[tuple[NDArray[Any], list[Params]]]:
+        """What :meth:`corrupt_all` makes, without measuring it: the noisy labels and the fitted parameters of each."""
+        for labels in images:
+            if not np.issubdtype(labels.dtype, np.integer):
+                raise ValueError(f"labels are integers, got {labels.dtype}")
+        drawn = []
+        for k, labels in enumerate(images):
+            rng = generator(seed, "noise", k)
+            drawn.append([step.draw(labels.shape, rng) for step in self.steps])
+        return in_turn(self.steps, images, drawn, instances, spacing, num_classes)
 
 
 def in_turn(

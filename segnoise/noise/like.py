@@ -32,7 +32,7 @@ _CAUSES = {
     "kms": ("patches", "rate"),
 }
 _PIXELS = ("misregistration", "boundary", "bias")
-_LEAST = {"misregistration": 0.5, "boundary": 0.01, "bias": 0.01}
+_LEAST = {"misregistration": 0.5, "boundary": 1e-3, "bias": 1e-3}
 """Levels below this, by default 0.0005 of the objects or pixels, are left out."""
 
 
@@ -89,7 +89,7 @@ def like_on(
     levels, best, least = dict(asked), _noise(card, asked), math.inf
     for done in range(ROUNDS):
         noise = _noise(card, levels)
-        noisy = [labels for labels, _ in noise.corrupt_all(images, seed, instances, spacing)]
+        noisy = [labels for labels, _ in noise.noisy_all(images, seed, instances, spacing)]
         drawn = _levels(noise_card_of(zip(noisy, images, strict=True), spacing, instances))
         miss = {name: asked[name] - drawn[name] for name in asked}
         loss = sum(abs(miss[name]) / max(abs(asked[name]), _least(name)) for name in asked)

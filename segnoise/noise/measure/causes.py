@@ -24,7 +24,7 @@ REACHES = (2, 4, 8, 16)
 LEAST_PIXELS = 500
 """An error rate of fewer pixels is no evidence."""
 
-PATCHY = 0.01
+PATCHY = 0.05
 """Patches that make up less than this share of the changed pixels are not told from the tail of moved boundaries."""
 
 SPARSE = 0.2
@@ -62,10 +62,11 @@ def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]
     - Boundaries reach so far (``reach_px``: 2, 4, 8 or 16) that beyond it the error rate no longer falls with distance.
     - ``patches``: that ``rate``, which is what happens anywhere, and its latent correlation ``rho`` per axis.
     - ``commission``: extra over true objects (``rate``). Islands of moved boundaries do not count: extra objects within
-      reach that are smaller than nine in ten true ones. If most of the others are not that small, all of them count;
-      else the large ones, beyond those that a field of the rate and correlation of the patches inside of objects has.
-    - ``omission``: share of objects missed (``rate``) beyond those that patches swallow, and its ``size_slope`` if that
-      is twice its standard error.
+      reach that are small: smaller than nine in ten true ones, or than a quarter of their median. If most of the others
+      are not small, all of them count; else the large ones, beyond those that a field of the rate and correlation of
+      the patches inside of objects has.
+    - ``omission``: share of objects missed (``rate``) beyond those that patches swallow, and its ``size_slope``
+      if its deviance exceeds 4.
     - ``boundary``: changed area within reach over the length of the boundaries (``displacement_px``), lost and extra
       objects and patches apart; ``bias_px``, the same with signs, positive where larger labels grew; ``rho`` along the
       boundaries.
@@ -102,7 +103,7 @@ def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]
         "boundary": _boundary(evidence, zones, reach, _Patches(rate, rho), left if shifted else 1.0),
         "omission": {
             "rate": omission,
-            "size_slope": slope["slope"] if slope and abs(slope["slope"]) > 2 * slope["error"] else 0.0,
+            "size_slope": slope["slope"] if slope and slope["deviance"] > 4 else 0.0,
         },
         "commission": {"rate": invented.number / objects if objects else 0.0},
         "merge": {"rate": float(evidence.merged.mean()) if objects else 0.0},
@@ -174,7 +175,8 @@ def _invented(evidence: Evidence, zones: _Zones, reach: int) -> _Invented:
     axes = len(evidence.far[reach][0])
     chance = outside * _density(inside.rate, tuple(rho or (0.9,) * axes), small)
     beyond = large > 1.25 * chance + 3 * math.sqrt(chance) + 1
-    return _Invented((large - chance) / 0.9 if beyond else 0.0, False)
+    told = float((evidence.true_area >= small).mean())
+    return _Invented((large - chance) / told if beyond else 0.0, False)
 
 
 @lru_cache(maxsize=64)
@@ -204,8 +206,9 @@ def _boundary(evidence: Evidence, zones: _Zones, reach: int, patches: _Patches, 
 
 
 def _small(evidence: Evidence) -> float:
-    """Nine in ten true objects have at least this area."""
-    return float(np.quantile(evidence.true_area, 0.1)) if len(evidence.true_area) else 0.0
+    """What has less than this area is hardly an object: truth may hold specks, so the median counts too."""
+    area = evidence.true_area
+    return max(float(np.quantile(area, 0.1)), float(np.median(area)) / 4) if len(area) else 0.0
 
 
 def _size_of_small(evidence: Evidence) -> int:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from segnoise.noise.objects import number_objects
 
@@ -91,6 +90,7 @@ def match_objects(
 
 
 def _centroids(numbers: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    if not count:
-        return np.zeros((0, numbers.ndim))
-    return np.array(ndimage.center_of_mass(numbers > 0, numbers, np.arange(1, count + 1))).reshape(count, numbers.ndim)
+    places = np.nonzero(numbers)
+    which = numbers[places] - 1
+    sums = [np.bincount(which, weights=axis, minlength=count) for axis in places]
+    return np.stack(sums, axis=1) / np.bincount(which, minlength=count)[:, None]
