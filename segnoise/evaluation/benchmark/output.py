@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from segnoise.evaluation.benchmark.description import Benchmark
 from segnoise.evaluation.benchmark.markdown import write_tables
 from segnoise.evaluation.benchmark.noisetext import noise_text
+from segnoise.evaluation.benchmark.page import write_page
 from segnoise.evaluation.benchmark.plan import Plan, Rows
 from segnoise.evaluation.benchmark.results import Study
 from segnoise.evaluation.benchmark.store import MEASURED, SCORES
@@ -48,6 +49,7 @@ def write_output(benchmark: Benchmark, plan: Plan, rows: Rows, folder: Path, com
     with atomic_output(folder / "results.parquet", overwrite=True) as temporary:
         pq.write_table(results_table(study), temporary)
     write_tables(study, folder / "tables.md", command)
+    write_page(study, folder / "report.html", command)
 
 
 def results_table(study: Study) -> pa.Table:
