@@ -8,7 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segnoise.evaluation.evaluate import (
+    from segnoise.evaluation.report import write_report
+    from segnoise.evaluation.scoring import (
         RegionSource,
         detection,
         evaluate,
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
         score_regions,
         write_metrics,
     )
-    from segnoise.evaluation.report import write_report
 
 __all__ = [
     "RegionSource",
@@ -32,5 +32,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'segnoise.evaluation' has no attribute {name!r}")
-    home = "report" if name == "write_report" else "evaluate"
+    home = "report" if name == "write_report" else "scoring"
     return getattr(importlib.import_module(f"segnoise.evaluation.{home}"), name)

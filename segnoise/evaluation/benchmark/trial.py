@@ -18,9 +18,9 @@ from segnoise.config import Config
 from segnoise.evaluation.averaged import Averaged
 from segnoise.evaluation.benchmark.machine import machine
 from segnoise.evaluation.benchmark.store import SCORES
-from segnoise.evaluation.evaluate import score_regions
 from segnoise.evaluation.labelerrors import LabelErrors, label_errors
 from segnoise.evaluation.runrecord import read_run
+from segnoise.evaluation.scoring import score_regions
 from segnoise.training import Model, Prepared, Run, load, prepare, train
 
 _SECOND = 1_000_003
