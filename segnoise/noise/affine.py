@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.special import ndtri
 
 from segnoise.draws import uniforms
@@ -148,13 +147,10 @@ class _Objects:
         self.known = known_labels(labels, instances)
         self.numbers, first = number_objects(labels, self.known, instances)
         self.count = len(first)
-        self.area = np.bincount(self.numbers.reshape(-1), minlength=self.count + 1)
+        self.area, self.centroid, low, high = _extents(self.numbers, self.count)
+        self.middle, self.half = (low + high) / 2, (high - low + 1) / 2
         self.value = np.concatenate([np.zeros(1, labels.dtype), labels.reshape(-1)[first]])
-        self.order = np.argsort(-self.area[1:], kind="stable")
-        boxes = ndimage.find_objects(self.numbers)
-        ends = np.array([[(s.start, s.stop - 1) for s in box] for box in boxes]).reshape(-1, axes, 2)
-        self.middle, self.half = ends.mean(axis=2), (ends[..., 1] - ends[..., 0] + 1) / 2
-        self.centroid = _centroids(self.numbers, self.area)
+        self.order = np.argsort(-self.area, kind="stable")
 
         def normals(*what: int | str) -> NDArray[np.float64]:
             return ndtri(np.maximum(uniforms(first, key, "object", *what), 2.0**-54))
@@ -169,9 +165,9 @@ class _Objects:
             drawn = [normals("plane", which, a) for which in range(2) for a in range(axes)]
             self.plane = np.stack(drawn, axis=1).reshape(self.count, 2, axes)
 
-    def moved(self, strength: float) -> NDArray[np.int64]:
+    def moved(self, strength: float) -> NDArray[np.int32]:
         """The number of the object that each pixel shows, 0 for none."""
-        shown = np.zeros(self.labels.shape, dtype=np.int64)
+        shown = np.zeros(self.labels.shape, dtype=np.int32)
         if not self.count:
             return shown
         turn = rotations(self.plane[:, 0], self.plane[:, -1], strength * self.turn)
@@ -183,46 +179,47 @@ class _Objects:
         middle = goal + (there @ (self.middle - self.centroid)[..., None])[..., 0]
         half = (np.abs(there) @ self.half[..., None])[..., 0]
         rows = _Rows(self.order, middle - half, middle + half, self.labels.shape)
-        # A row begins at this source position, and each pixel along it lies one slope further.
-        slope = back[rows.owner, :, -1]
-        begin = (self.centroid - (back @ goal[..., None])[..., 0])[rows.owner] + 0.5
-        begin += (back[rows.owner] @ rows.start[..., None])[..., 0]
-        numbers, painted = self.numbers.reshape(-1), shown.reshape(-1)
+        # A row begins at this source position, and each pixel along it lies one slope further. All positions lie one
+        # pixel further in than they are, in a map with a rim of no object around it; there, whole numbers round down.
+        slope = back[rows.owner, :, -1].T.copy()
+        begin = (self.centroid - (back @ goal[..., None])[..., 0] + 1.5)[rows.owner]
+        begin = (begin + (back[rows.owner] @ rows.start[..., None])[..., 0]).T.copy()
+        rimmed, painted = np.pad(self.numbers.astype(np.int32), 1), shown.reshape(-1)
+        numbers, number = rimmed.reshape(-1), (rows.owner + 1).astype(np.int32)
         for part, along in rows.chunks():
             width = rows.width[part]
+            distance = along.astype(np.float64)
             source = np.zeros(len(along), dtype=np.intp)
-            inside = np.ones(len(along), dtype=bool)
-            for axis, size in enumerate(self.labels.shape):
-                position = np.repeat(slope[part, axis], width)
-                position *= along
-                position += np.repeat(begin[part, axis], width)
-                pixel = np.floor(position, out=position).astype(np.intp)
-                inside &= (pixel >= 0) & (pixel < size)
+            for axis, size in enumerate(rimmed.shape):
+                position = np.repeat(slope[axis, part], width)
+                position *= distance
+                position += np.repeat(begin[axis, part], width)
+                np.clip(position, 0, size - 1, out=position)
                 source *= size
-                source += pixel
-            hit = np.flatnonzero(inside)
-            owner = np.repeat(rows.owner[part] + 1, width)[hit]
-            own = numbers[source[hit]] == owner
-            target = (np.repeat(rows.flat[part], width) + along)[hit]
-            painted[target[own]] = owner[own]  # of repeated indices numpy keeps the last
+                source += position.astype(np.intp)
+            owner = np.repeat(number[part], width)
+            own = np.flatnonzero(numbers[source] == owner)
+            along += np.repeat(rows.flat[part], width)
+            painted[along[own]] = owner[own]  # of repeated indices numpy keeps the last
         shown[~self.known] = 0
         return shown
 
-    def lost(self, moved: NDArray[np.int64]) -> float:
+    def lost(self, moved: NDArray[np.int32]) -> float:
         """The sum over objects of 1 - IoU with where they were."""
         both = np.bincount(moved[moved == self.numbers], minlength=self.count + 1)[1:]
         after = np.bincount(moved.reshape(-1), minlength=self.count + 1)[1:]
-        return float(np.sum(1 - both / (self.area[1:] + after - both)))
+        return float(np.sum(1 - both / (self.area + after - both)))
 
-    def shown(self, moved: NDArray[np.int64]) -> NDArray[Any]:
+    def shown(self, moved: NDArray[np.int32]) -> NDArray[Any]:
         """The labels with every object where it has moved."""
-        left = (self.numbers > 0) & (moved == 0)
-        noisy = np.where(moved > 0, self.value[moved], self.labels)
+        noisy = self.labels.copy()
+        changed = np.flatnonzero(moved != self.numbers)
+        now, before = moved.reshape(-1)[changed], self.numbers.reshape(-1)[changed]
         fill = np.zeros(self.count + 1, dtype=self.labels.dtype)
-        if not self.instances and left.any():
+        if not self.instances and (now == 0).any():
             every = np.ones(self.count + 1, dtype=bool)
             fill = surrounding(self.labels, self.known, self.numbers, every, every)
-        noisy[left] = fill[self.numbers[left]]
+        noisy.reshape(-1)[changed] = np.where(now > 0, self.value[now], fill[before])
         return noisy
 
 
@@ -268,16 +265,25 @@ _CHUNK = 2**17
 """Pixels looked at together, few enough to stay in the processor's cache."""
 
 
-def _centroids(numbers: NDArray[np.int64], area: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of each object, along each axis."""
-    flat = numbers.reshape(-1)
-    sums = []
-    for axis in range(numbers.ndim):
-        place = np.broadcast_to(
-            np.expand_dims(
-                np.arange(numbers.shape[axis], dtype=np.float64), [a for a in range(numbers.ndim) if a != axis]
-            ),
-            numbers.shape,
-        )
-        sums.append(np.bincount(flat, weights=place.reshape(-1), minlength=len(area))[1:] / area[1:])
-    return np.stack(sums, axis=1)
+def _extents(
+    numbers: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Area, centroid, first and last position along each axis of every object."""
+    # Runs of one object along the last axis are far fewer than its pixels.
+    new = np.ones(numbers.shape, dtype=bool)
+    np.not_equal(numbers[..., 1:], numbers[..., :-1], out=new[..., 1:])
+    start = np.flatnonzero(new)
+    length = np.diff(start, append=numbers.size)
+    owner = numbers.reshape(-1)[start]
+    start, length, owner = start[owner > 0], length[owner > 0], owner[owner > 0] - 1
+    area = np.bincount(owner, weights=length, minlength=count).astype(np.int64)
+    axes = numbers.ndim
+    centroid = np.zeros((count, axes))
+    low = np.full((count, axes), numbers.size)
+    high = np.full((count, axes), -1)
+    for axis, first in enumerate(np.unravel_index(start, numbers.shape)):
+        last = first + length - 1 if axis == axes - 1 else first
+        centroid[:, axis] = np.bincount(owner, weights=length * (first + last) / 2, minlength=count) / area
+        np.minimum.at(low[:, axis], owner, first)
+        np.maximum.at(high[:, axis], owner, last)
+    return area, centroid, low, high

@@ -30,12 +30,15 @@ def face_pairs(labels: NDArray[Any], known: NDArray[np.bool_]) -> Iterator[tuple
     >>> [(a.tolist(), b.tolist()) for a, b in face_pairs(np.array([[0, 1, 1]]), np.ones((1, 3), bool))]
     [([], []), ([0], [1])]
     """
-    index = np.arange(labels.size).reshape(labels.shape)
     for axis in range(labels.ndim):
         lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(labels.ndim))
         upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(labels.ndim))
-        face = (labels[lower] != labels[upper]) & known[lower] & known[upper]
-        yield index[lower][face], index[upper][face]
+        face = np.zeros(labels.shape, dtype=bool)
+        np.not_equal(labels[lower], labels[upper], out=face[lower])
+        face &= known
+        face[lower] &= known[upper]
+        first = np.flatnonzero(face)
+        yield first, first + math.prod(labels.shape[axis + 1 :])
 
 
 def boundary_length(labels: NDArray[Any], known: NDArray[np.bool_], pixel: Sequence[float]) -> float:

@@ -34,15 +34,26 @@ def surrounding(
     array([0, 0, 2])
     """
     values, flat = numbers.ravel(), labels.ravel()
-    votes = [np.zeros((0, 2), dtype=np.int64)]
+    classes = int(labels.max(initial=0, where=known)) + 1
+    votes = [np.zeros(0, dtype=np.int64)]
     for a, b in face_pairs(labels, known):
         for inside, outside in ((a, b), (b, a)):
-            counts_here = chosen[values[inside]] & voters[values[outside]]
-            pair = np.stack([values[inside], flat[outside].astype(np.int64)], axis=1)
-            votes.append(pair[counts_here])
+            own, other = values[inside], values[outside]
+            counts_here = chosen[own] & voters[other]
+            votes.append(own[counts_here] * classes + flat[outside[counts_here]])
     fill = np.zeros(len(chosen), dtype=labels.dtype)
-    pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
+    pairs, counts = _counted(np.concatenate(votes), len(chosen) * classes)
+    own, value = np.divmod(pairs, classes)
     # Ascending counts, so the last assignment wins; of equal counts, the smaller class.
-    order = np.lexsort((-pairs[:, 1], counts))
-    fill[pairs[order, 0]] = pairs[order, 1].astype(labels.dtype)
+    order = np.lexsort((-value, counts))
+    fill[own[order]] = value[order].astype(labels.dtype)
     return fill
+
+
+def _counted(votes: NDArray[np.int64], bound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct values, all below the bound, and how often each occurs."""
+    if bound > 4 * len(votes) + 1024:
+        return np.unique(votes, return_counts=True)
+    counts = np.bincount(votes)
+    pairs = np.flatnonzero(counts)
+    return pairs, counts[pairs]
