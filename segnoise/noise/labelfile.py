@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from segnoise.data import (
     IGNORE_INDEX,
@@ -30,12 +31,15 @@ class LabelFile(ABC):
     """Labels in memory, with the way back to a file of their kind.
 
     ``labels`` are class indices (255 unknown) or, where ``instances``, object ids (0 none, -1 unknown); ``spacing``
-    is the size of a pixel along each axis in ``unit``, nan where unknown.
+    is the size of a pixel along each axis in ``unit``, nan where unknown. ``grid`` says where the pixels
+    of a map lie and ``affine`` those of a volume; None for plain images.
     """
 
     labels: NDArray[np.int64]
     instances: bool
     spacing: tuple[float, ...]
+    grid: GeoBox | None = None
+    affine: NDArray[np.float64] | None = None
     unit: ClassVar[str] = "m"
 
     @abstractmethod
@@ -85,7 +89,7 @@ class PolygonFile(LabelFile):
     def __init__(self, path: Path, grid: str | Path | None) -> None:
         if grid is None:
             raise UserError(f"{path}: polygons need --grid SCENE, the raster whose pixels the noise acts on")
-        self._geobox = RasterSource(grid).require_crs()
+        self.grid = self._geobox = RasterSource(grid).require_crs()
         self._frame = read_polygons(path, self._geobox)
         self.labels = rasterize_instances(self._frame, self._geobox).astype(np.int64)
         self.spacing = pixel_spacing(self._geobox)
@@ -118,6 +122,7 @@ class MaskFile(LabelFile):
         self._known = known_values(self._values, valid, instances, path)
         self.labels = np.where(self._known, self._values, -1 if instances else IGNORE_INDEX)
         self.instances = instances
+        self.grid = None if info.grid.crs is None and info.grid.affine.is_identity else info.grid
         self.spacing = pixel_spacing(info.grid)
 
     def check(self, out: Path) -> None:

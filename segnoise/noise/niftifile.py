@@ -50,6 +50,7 @@ class NiftiFile(LabelFile):
         self._known = known_values(self._values, np.ones(shape, dtype=bool), instances, path)
         self.labels = np.where(self._known, self._values, -1 if instances else IGNORE_INDEX)
         self.instances = instances
+        self.affine = np.asarray(image.affine, dtype=np.float64)
         scale = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
         self.spacing = tuple(float(s) * scale for s in voxel_sizes(image.affine)[: len(shape)])
 
