@@ -110,5 +110,7 @@ def _cost(numbers: NDArray[np.int64], first: NDArray[np.int64], params: Params) 
     with np.errstate(divide="ignore"):
         logit = np.log(uniform) - np.log1p(-uniform)
     # A draw of exactly 0 would be -inf, which no threshold can hold.
-    size = np.log(_areas(numbers, first) / params["median_area"])
-    return np.maximum(logit, -1e3) + params["size_slope"] * size
+    cost = np.maximum(logit, -1e3)
+    if params["size_slope"]:
+        cost += params["size_slope"] * np.log(_areas(numbers, first) / params["median_area"])
+    return cost
