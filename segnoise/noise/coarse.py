@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from segnoise.errors import UserError, nearest
 from segnoise.noise.base import Corruption, Params
-from segnoise.noise.geometry import compact, known_labels
+from segnoise.noise.geometry import known_labels
 from segnoise.noise.length import Length, length_of
 from segnoise.noise.vanishing import with_vanished
 
@@ -78,7 +79,7 @@ class Coarse(Corruption):
             return labels.copy()
         known = known_labels(labels, instances)
         blocks = [_blocks(n, side, self.block.value) for n, side in zip(labels.shape, pixel, strict=True)]
-        vote = _votes(labels, known, blocks, self.mode)
+        vote = _votes(labels, known, blocks, self.mode).astype(labels.dtype)
         for axis, block in enumerate(blocks):
             vote = vote.take(block, axis=axis)
         return np.where(known, vote, labels)
@@ -105,46 +106,55 @@ def _blocks(size: int, side: float, block: float) -> NDArray[np.int64]:
 
 def _votes(
     labels: NDArray[Any], known: NDArray[np.bool_], blocks: Sequence[NDArray[np.int64]], mode: str
-) -> NDArray[Any]:
+) -> NDArray[np.int64]:
     """The label of each block, by the votes of its known pixels; 0 where nobody votes."""
-    voters = known & (labels > 0) if mode == "any" else known
     counts = [int(b[-1]) + 1 for b in blocks]
-    winner = np.zeros(counts, dtype=labels.dtype)
-    starts = np.searchsorted(blocks[0], np.arange(counts[0] + 1))
+    # Along each axis the pixels of every block, all blocks as long as the longest; -1 stands for no pixel.
+    members = []
+    for block, count in zip(blocks, counts, strict=True):
+        start = np.searchsorted(block, np.arange(count))
+        size = np.diff(start, append=len(block))
+        step = np.arange(size.max())
+        members.append(np.where(step < size[:, None], start[:, None] + step, -1))
+    lengths = [m.shape[1] for m in members]
+    kind = np.int32 if int(labels.max(initial=0)) < 2**31 else np.int64
+    winner = np.zeros(counts, dtype=np.int64)
     together = max(1, _CHUNK * counts[0] // labels.size)
     for first in range(0, counts[0], together):
-        stop = min(first + together, counts[0])
-        part = slice(starts[first], starts[stop])
-        place = blocks[0][part] - first
-        for block, count in zip(blocks[1:], counts[1:], strict=True):
-            place = place[..., None] * count + block
-        votes = voters[part]
-        out = winner[first:stop]
-        out[...] = _most_frequent(place[votes], labels[part][votes], out.size).reshape(out.shape)
+        rows = members[0][first : first + together].reshape(-1)
+        votes = np.where(known[rows], labels[rows], kind(-1)).astype(kind, copy=False)
+        votes[rows < 0] = -1
+        for axis in range(1, labels.ndim):
+            line = members[axis].reshape(-1)
+            if len(line) > labels.shape[axis] or (np.diff(line) != 1).any():
+                votes = votes.take(line, axis=axis)
+                votes[(slice(None),) * axis + (line < 0,)] = -1
+        votes = votes.reshape([n for pair in zip([-1, *counts[1:]], lengths, strict=True) for n in pair])
+        axes = range(labels.ndim)
+        votes = votes.transpose([*(2 * a for a in axes), *(2 * a + 1 for a in axes)])
+        shape = votes.shape[: labels.ndim]
+        winner[first : first + together] = _most_frequent(votes.reshape(-1, math.prod(lengths)), mode).reshape(shape)
     return winner
 
 
-def _most_frequent(place: NDArray[np.int64], label: NDArray[Any], places: int) -> NDArray[np.int64]:
-    """At each place the label that occurs there most often, the smallest of equals, 0 where there is none.
+def _most_frequent(votes: NDArray[Any], mode: str = "majority") -> NDArray[np.int64]:
+    """In each row the label that occurs most often, the smallest of equals; negative ones have no vote.
 
-    >>> _most_frequent(np.array([0, 0, 0, 2, 2]), np.array([5, 1, 5, 4, 3]), 3)
-    array([5, 0, 3])
+    >>> _most_frequent(np.array([[5, 1, 5, 0], [4, 3, -1, -1], [-1, -1, -1, -1]]))
+    array([5, 3, 0])
     """
-    values, position = compact(label)
-    if not len(values):
-        return np.zeros(places, dtype=np.int64)
-    ballot = place * len(values) + position
-    if places * len(values) <= 4 * len(label):
-        table = np.bincount(ballot, minlength=places * len(values)).reshape(places, -1)
-        return np.where(table.any(axis=1), values[table.argmax(axis=1)], 0)
-    # Labels lie in patches, so ballots come in runs, which a merge sort uses.
-    ballot.sort(kind="stable")
-    start = np.flatnonzero(np.diff(ballot, prepend=-1))
-    count = np.diff(start, append=len(ballot))
-    run_place, run_value = np.divmod(ballot[start], len(values))
-    order = np.lexsort((-run_value, count))
-    winner = np.zeros(places, dtype=np.int64)
-    winner[run_place[order]] = values[run_value[order]]  # of repeated places numpy keeps the last
+    votes = np.sort(votes, axis=1)
+    new = np.ones(votes.shape, dtype=bool)
+    np.not_equal(votes[:, 1:], votes[:, :-1], out=new[:, 1:])
+    start = np.flatnonzero(new)
+    label = votes.reshape(-1)[start]
+    count = np.diff(start, append=votes.size)
+    count[label < (1 if mode == "any" else 0)] = 0
+    row = start // votes.shape[1]
+    most = np.maximum.reduceat(count, np.flatnonzero(np.diff(row, prepend=-1)))
+    best = np.flatnonzero((count == most[row]) & (count > 0))[::-1]
+    winner = np.zeros(len(votes), dtype=np.int64)
+    winner[row[best]] = label[best]  # of repeated rows numpy keeps the last, here the smallest label
     return winner
 
 

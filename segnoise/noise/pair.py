@@ -14,7 +14,7 @@ from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import known_labels
 from segnoise.noise.level import verdict
-from segnoise.noise.order import cheapest, count_of, taken
+from segnoise.noise.order import cheapest, count_of
 from segnoise.noise.symmetric import check_classes, write_classes
 from segnoise.noise.transition import (
     Transition,
@@ -94,21 +94,27 @@ class Pair(Corruption):
         instances: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> NDArray[Any]:
-        numbers = _numbers(labels, params)
-        kind = kinds(labels, instances).reshape(-1)
-        known = known_labels(labels, instances).reshape(-1)
-        pixels, target = [np.zeros(0, np.intp)], [np.zeros(0, np.int64)]
-        for true, steps in enumerate(params["steps"]):
-            if not any(threshold for _, threshold in steps):
-                continue
-            own = np.flatnonzero((kind == true) & known)
-            number, before = numbers[own], np.zeros(len(own), dtype=bool)
-            for other, threshold in steps:
-                upto = taken(number, threshold)
-                gone = own[upto & ~before]
-                pixels.append(gone)
-                target.append(np.full(len(gone), other))
-                before = upto
+        flat = labels.reshape(-1)
+        draws = _draws(params)
+        pixels, target = [np.zeros(0, np.intp)], [np.zeros(0, np.uint8)]
+        # What fits into the cache is drawn and used before the next is drawn.
+        for start in range(0, flat.size, _CHUNK):
+            part = flat[start : start + _CHUNK]
+            numbers = draws.random(len(part))
+            for true, steps in enumerate(params["steps"]):
+                thresholds = [threshold for _, threshold in steps if threshold]
+                if not thresholds:
+                    continue
+                # The last threshold is the greatest, and few pixels are below it.
+                left = np.flatnonzero((numbers <= thresholds[-1][0]) & _of_class(part, true, instances))
+                for other, threshold in steps:
+                    if threshold:
+                        value, last = threshold
+                        number = numbers[left]
+                        gone = (number < value) | ((number == value) & (left + start <= last))
+                        pixels.append(left[gone] + start)
+                        target.append(np.full(len(pixels[-1]), other, dtype=np.uint8))
+                        left = left[~gone]
         return relabelled(labels, np.concatenate(pixels), np.concatenate(target), instances)
 
     def fit_apply(
@@ -126,18 +132,18 @@ class Pair(Corruption):
                 raise UserError(f"pair: there is no class {k}; there are {num_classes} classes")
         steps: list[list[Any]] = [[] for _ in images]
         expected, flipped, counted = 0.0, 0, 0
-        numbers = [_numbers(x, p) for x, p in zip(images, params, strict=True)]
+        numbers = [_draws(p).random(x.size) for x, p in zip(images, params, strict=True)]
         for true, row in enumerate(matrix):
-            own = []
-            for labels, number in zip(images, numbers, strict=True):
-                mine = (kinds(labels, instances) == true) & known_labels(labels, instances)
-                own.append(number[mine.reshape(-1)])
+            own = [np.flatnonzero(_of_class(x, true, instances)) for x in images]
+            costs = [number[mine] for number, mine in zip(numbers, own, strict=True)]
             total = sum(map(len, own))
             others = [k for k in range(len(row)) if k != true and row[k] > 0]
             counts = [count_of(share, total) for share in np.cumsum(row[others]).tolist()]
-            thresholds = [[t and list(t) for t in cheapest(own, count)] for count in counts]
-            for image, step in enumerate(steps):
-                step.append([[k, t[image]] for k, t in zip(others, thresholds, strict=True)])
+            thresholds = [cheapest(costs, count) for count in counts]
+            for image, (step, mine) in enumerate(zip(steps, own, strict=True)):
+                found = [t[image] for t in thresholds]
+                placed = [t and [t[0], int(mine[t[1]]) if t[1] >= 0 else -1] for t in found]
+                step.append([[k, t] for k, t in zip(others, placed, strict=True)])
             if self.classes is None or true in self.classes:
                 counted += total
                 expected += float(row[others].sum()) * total
@@ -159,5 +165,14 @@ class Pair(Corruption):
         return matrix
 
 
-def _numbers(labels: NDArray[Any], params: Params) -> NDArray[np.float64]:
-    return generator(params["key"], "flip").random(labels.size)
+_CHUNK = 2**17
+
+
+def _draws(params: Params) -> np.random.Generator:
+    return generator(params["key"], "flip")
+
+
+def _of_class(labels: NDArray[Any], true: int, instances: bool) -> NDArray[np.bool_]:
+    """Where, by flat index, a known pixel is of a class; the unknown are of none."""
+    mine = kinds(labels, instances) == true
+    return (mine & known_labels(labels, instances) if instances else mine).reshape(-1)

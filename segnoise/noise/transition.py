@@ -69,9 +69,9 @@ def kinds(labels: NDArray[Any], instances: bool) -> NDArray[Any]:
     """The class of each pixel: the label, or among object ids 0 background and 1 object.
 
     >>> kinds(np.array([0, 7, 255]), instances=True)
-    array([0, 1, 1])
+    array([0, 1, 1], dtype=int8)
     """
-    return (labels > 0).astype(labels.dtype) if instances else labels
+    return (labels > 0).view(np.int8) if instances else labels
 
 
 def count_classes(
