@@ -12,8 +12,9 @@ from segnoise.noise.expression import NOISES, parse, replay
 from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
 from segnoise.noise.length import Length
+from segnoise.noise.like import noise_like, noise_like_on
 from segnoise.noise.markov import Markov
-from segnoise.noise.measure import noise_card
+from segnoise.noise.measure import noise_card, noise_card_of
 from segnoise.noise.merge import Merge
 from segnoise.noise.misregistration import Misregistration
 from segnoise.noise.omission import Omission
@@ -47,6 +48,9 @@ __all__ = [
     "Symmetric",
     "Whu",
     "noise_card",
+    "noise_card_of",
+    "noise_like",
+    "noise_like_on",
     "parse",
     "replay",
 ]

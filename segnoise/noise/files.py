@@ -9,7 +9,7 @@ from typing import Any
 
 from segnoise.noise.expression import parse
 from segnoise.noise.labelfile import open_labels
-from segnoise.noise.like import like_on, read_card
+from segnoise.noise.like import noise_like_on, read_card
 from segnoise.windows import atomic_output, refuse_existing
 
 
@@ -37,7 +37,7 @@ def corrupt_file(
         out: file of the same kind.
         expression: see ``segnoise.noise.parse``.
         like: instead of an expression, the JSON of a noise card whose statistics the noise shall have
-            (:func:`segnoise.noise.like.like_on`); the record then holds the expression, and the card as ``like``.
+            (:func:`segnoise.noise.like.noise_like_on`); the record then holds the expression, and the card as ``like``.
         grid: scene that gives the grid for polygons.
         seed: of the draw.
         overwrite: replace existing outputs.
@@ -59,7 +59,7 @@ def corrupt_file(
     source.check(out)
     if corruption is None:
         assert card is not None
-        corruption = like_on(card, [source.labels], seed, source.instances, source.spacing, progress)
+        corruption = noise_like_on(card, [source.labels], seed, source.instances, source.spacing, progress)
     corruption.check_unit(source.unit, labels)
     noisy, record = corruption.corrupt(source.labels, seed, source.instances, source.spacing)
     if like is not None:

@@ -41,8 +41,10 @@ class Together:
     def along(
         cls, wrong: NDArray[np.bool_], known: NDArray[np.bool_], axis: int, lags: Sequence[int] = LAGS
     ) -> Together:
-        """Counts along one axis; ``wrong`` lies within ``known``."""
+        """Counts along one axis; ``wrong`` lies within ``known``. Without errors pairs are not counted: they say nothing."""
         pairs, joint = [], []
+        if not wrong.any():
+            return cls(0, int(np.count_nonzero(known)), (0,) * len(lags), (0,) * len(lags))
         for lag in lags:
             first = tuple(slice(None, -lag) if a == axis else slice(None) for a in range(wrong.ndim))
             second = tuple(slice(lag, None) if a == axis else slice(None) for a in range(wrong.ndim))

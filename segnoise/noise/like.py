@@ -15,7 +15,7 @@ from segnoise.noise.base import Corruption
 from segnoise.noise.expression import parse
 from segnoise.noise.measure import FORMAT, noise_card_of
 
-ROUNDS = 6
+ROUNDS = 4
 """How often the levels are corrected on the labels."""
 
 Levels = dict[str, float]
@@ -36,7 +36,7 @@ _LEAST = {"misregistration": 0.5, "boundary": 1e-3, "bias": 1e-3}
 """Levels below this, by default 0.0005 of the objects or pixels, are left out."""
 
 
-def like(card: dict[str, Any]) -> Corruption:
+def noise_like(card: dict[str, Any]) -> Corruption:
     """A noise with the levels that a card's ``causes`` say, such as would be drawn on labels nobody has seen yet.
 
     The order is that in which noises disturb each other least: misregistration, boundary, merge, split, omission,
@@ -54,13 +54,13 @@ def like(card: dict[str, Any]) -> Corruption:
     >>> clean[5::20, 5::20] = clean[6::20, 5::20] = clean[5::20, 6::20] = 1
     >>> given = clean.copy()
     >>> given[:10] = 0
-    >>> str(like(noise_card(given, clean)))
+    >>> str(noise_like(noise_card(given, clean)))
     'omission(0.333)'
     """
     return _noise(card, _levels(card))
 
 
-def like_on(
+def noise_like_on(
     card: dict[str, Any],
     images: Sequence[NDArray[Any]],
     seed: int,
@@ -68,11 +68,11 @@ def like_on(
     spacing: Sequence[float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Corruption:
-    """:func:`like` with levels corrected on the labels that the noise is for.
+    """:func:`noise_like` with levels corrected on the labels that the noise is for.
 
     Noises disturb each other (a moved boundary swallows a small object, patches split large ones), by how much depends
     on the labels. So the noise is drawn, its card made, every level moved by what its cause differs from the asked
-    one, six times; the best of these is returned. It meets the card for this seed, and nearly so for others.
+    one, four times; the best of these is returned. It meets the card for this seed, and nearly so for others.
 
     Args:
         card: of :func:`noise_card_of`.

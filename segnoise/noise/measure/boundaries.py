@@ -60,13 +60,9 @@ def histogram_of(signed: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def pieces_together(
-    changed: NDArray[np.bool_],
-    nearest: NDArray[np.int64],
-    distance: NDArray[np.float64],
-    values: NDArray[Any],
-    left_out: NDArray[np.bool_],
+    changed: NDArray[np.bool_], clean: NDArray[Any], known: NDArray[np.bool_], left_out: NDArray[np.bool_]
 ) -> list[Together]:
-    """How often neighbouring pixels at the boundaries change together, on the smaller and on the larger label's side.
+    """How often neighbouring pixels at the true boundaries change together, on the smaller and the larger label's side.
 
     A pixel beside a boundary changes iff that piece of it moved past the pixel's centre. If boundaries move by a
     Gaussian field, the correlation of such changes inverts to that of the field (:func:`along_boundary`), whatever
@@ -74,17 +70,17 @@ def pieces_together(
 
     Args:
         changed: pixels whose given label differs from the true one.
-        nearest: flat index of the nearest pixel across the true boundary, -1 where there is none.
-        distance: to that boundary, in pixels.
-        values: true labels.
+        clean: true labels.
+        known: pixels whose labels are known.
         left_out: pixels of regions whose boundary says nothing, such as objects that are missed altogether.
     """
-    beside = np.flatnonzero((nearest >= 0) & (distance <= 0.5) & ~left_out)
-    across = nearest.ravel()[beside]
-    kept = ~left_out.ravel()[across]
-    beside, across = beside[kept], across[kept]
-    larger = values.ravel()[across] < values.ravel()[beside]
-    return [_pairs(beside[larger == side], changed) for side in (False, True)]
+    smaller, larger = np.zeros(clean.size, dtype=bool), np.zeros(clean.size, dtype=bool)
+    flat = clean.ravel()
+    for a, b in face_pairs(clean, known & ~left_out):
+        up = flat[a] < flat[b]
+        smaller[np.where(up, a, b)] = True
+        larger[np.where(up, b, a)] = True
+    return [_pairs(side, changed) for side in (smaller, larger)]
 
 
 def along_boundary(pieces: Sequence[Together]) -> float | None:
@@ -94,14 +90,16 @@ def along_boundary(pieces: Sequence[Together]) -> float | None:
     return rho_of(pieces, ALONG[: len(pieces[0].pairs)])
 
 
-def _pairs(points: NDArray[np.intp], changed: NDArray[np.bool_]) -> Together:
+def _pairs(there: NDArray[np.bool_], changed: NDArray[np.bool_]) -> Together:
     shape, flat = changed.shape, changed.ravel()
-    there = np.zeros(changed.size, dtype=bool)
-    there[points] = True
+    points = np.flatnonzero(there)
     place = np.unravel_index(points, shape)
     moved = flat[points]
     pairs, joint = [], []
-    for lag in ALONG if len(shape) < 3 else ALONG[:-1]:  # a volume has too many steps of length 8
+    lags = ALONG if len(shape) < 3 else ALONG[:-1]  # a volume has too many steps of length 8
+    if not moved.any():
+        return Together(0, len(points), (0,) * len(lags), (0,) * len(lags))
+    for lag in lags:
         pair = both = 0
         for step in _steps(lag, len(shape)):
             target = [axis + s for axis, s in zip(place, step, strict=True)]

@@ -183,7 +183,7 @@ def _tally(given: NDArray[Any], clean: NDArray[Any], spacing: Sequence[float] | 
     growth = np.where(known, np.sign(given.astype(np.int64) - clean.astype(np.int64)), 0)
     changed = growth != 0
     one = (1.0,) * clean.ndim
-    nearest, distance = nearest_other(clean, known, one)
+    _, distance = nearest_other(clean, known, one)
     lost = _of(objects.missed | (objects.merged | objects.split) & instances, numbers.true)
     extra = _of(np.where(objects.extra, size_of(objects.given_area), 0), numbers.given)
     classes = 2 if instances else 1 + max(int(given_class.max(initial=0)), int(clean_class.max(initial=0)))
@@ -209,7 +209,7 @@ def _tally(given: NDArray[Any], clean: NDArray[Any], spacing: Sequence[float] | 
         kept_length=boundary_length(clean, known & ~lost, one),
         together=[Together.along(wrong, known, axis) for axis in range(clean.ndim)],
         far={reach: _far(changed, known & ~lost & (distance > reach), numbers) for reach in REACHES},
-        pieces=pieces_together(changed, nearest, distance, clean, lost),
+        pieces=pieces_together(changed, clean, known, lost),
         objects=objects,
         shift=shift_of(given, clean, known, objects.shift),
         extra_reach=_largest(distance, numbers.given, len(objects.given_area))[objects.extra],
