@@ -51,7 +51,7 @@ def test_what_is_printed_parses_back(level: float, rho: float, length: str, slop
         ("kms(0.4", 8, r"expected ','"),
         ("kms(0.4, rh=1)", 10, "did you mean 'rho'"),
         ("kms(rho=.9, 0.4)", 13, "cannot follow"),
-        ("kms(0.4, .9, 3, 4)", 17, "too many"),
+        ("omission(0.4, 1, 2)", 18, "too many"),
         ("kms(0.4, level=.3)", 10, "multiple values"),
         ("kms()", 1, "missing a required argument"),
         ("kms(40%)", 5, "not a length"),
