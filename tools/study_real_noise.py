@@ -122,7 +122,7 @@ def rows(card: dict[str, Any]) -> dict[str, float | None]:
 
 
 def say(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return "–" if value is None else f"{value + 0.0:.3g}"
 
 
 def say_range(values: list[float | None]) -> str:

@@ -41,7 +41,7 @@ class Together:
     def along(
         cls, wrong: NDArray[np.bool_], known: NDArray[np.bool_], axis: int, lags: Sequence[int] = LAGS
     ) -> Together:
-        """Counts along one axis; ``wrong`` lies within ``known``. Without errors pairs are not counted: they say nothing."""
+        """Counts along one axis; ``wrong`` lies within ``known``. Pairs of maps without errors are not counted."""
         pairs, joint = [], []
         if not wrong.any():
             return cls(0, int(np.count_nonzero(known)), (0,) * len(lags), (0,) * len(lags))

@@ -19,7 +19,8 @@ class Objects:
     """The objects of one pair of maps; one entry an object in each array.
 
     ``missed``, ``merged`` and ``split`` are about true objects, ``extra`` is about given ones; ``shift`` is, for the
-    true objects that one given object stands for alone, how far the centroid moved (px per axis).
+    true objects that one given object stands for alone, how far the centroid moved (px per axis), without those that
+    the edge of what is known may have cut.
     """
 
     true_area: NDArray[np.int64]
@@ -78,6 +79,7 @@ def match_objects(
     missed[t[found]], extra[d[found]] = False, False
     partners = np.bincount(t[found], minlength=n_true), np.bincount(d[found], minlength=n_drawn)
     alone = found & (partners[0][t] == 1) & (partners[1][d] == 1)
+    alone &= ~_at_edge(true, known)[t] & ~_at_edge(drawn, known)[d]
     shift = _centroids(drawn, n_drawn)[d[alone]] - _centroids(true, n_true)[t[alone]]
     # A given object takes the id of the true one it covers most of; the rest get ids that no true object has.
     ids = np.zeros(n_drawn + 1, dtype=np.int64)
@@ -94,3 +96,14 @@ def _centroids(numbers: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     which = numbers[places] - 1
     sums = [np.bincount(which, weights=axis, minlength=count) for axis in places]
     return np.stack(sums, axis=1) / np.bincount(which, minlength=count)[:, None]
+
+
+def _at_edge(numbers: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Per object, whether it lies at the edge of the map or of what is known."""
+    edge = np.pad(known, 1)
+    for axis in range(known.ndim):
+        edge = edge & np.roll(np.pad(known, 1), 1, axis) & np.roll(np.pad(known, 1), -1, axis)
+    inner = edge[tuple(slice(1, -1) for _ in range(known.ndim))]
+    at_edge = np.zeros(int(numbers.max(initial=0)) + 1, dtype=bool)
+    at_edge[numbers[~inner]] = True
+    return at_edge[1:]
