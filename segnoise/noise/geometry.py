@@ -88,12 +88,11 @@ def nearest_other(
     index = np.arange(labels.size).reshape(labels.shape)
     region = np.zeros(labels.shape, dtype=np.int32)
     region[known] = compact(labels[known])[1] + 1
-    faces = ndimage.generate_binary_structure(labels.ndim, 1)
     for number, box in enumerate(ndimage.find_objects(region), start=1):
         # Whatever shares a face with a region lies within one pixel of its box.
         padded = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         inside = region[padded] == number
-        across = ndimage.binary_dilation(inside, faces) & ~inside & known[padded]
+        across = _with_neighbours(inside) & ~inside & known[padded]
         if not across.any():
             continue
         nearest = ndimage.distance_transform_edt(~across, sampling=pixel, return_distances=False, return_indices=True)
@@ -105,3 +104,13 @@ def nearest_other(
         found[padded][inside] = index[padded][target]
         distance[padded][inside] = np.sqrt(metric) * (1 - 0.5 / np.sqrt(steps))
     return found, distance
+
+
+def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask and all that shares a face with it."""
+    grown = mask.copy()
+    for axis in range(mask.ndim):
+        here, there = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        here[1:] |= there[:-1]
+        here[:-1] |= there[1:]
+    return grown
