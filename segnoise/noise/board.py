@@ -11,8 +11,7 @@ from scipy import ndimage
 TRIES = 1000
 """A copy that fits at none of so many random places is given up."""
 
-_BATCHES = 10
-_PROBES = 24
+_FIRST, _PROBES = 50, 24
 
 
 class Board:
@@ -59,12 +58,16 @@ class Board:
         guard = ndimage.binary_dilation(body, np.ones((3,) * mask.ndim)) if apart else body
         steps = np.array(self._values.strides) // self._values.itemsize
         guarded, covered = _probes(guard, steps), _probes(body, steps)
-        for corners in np.split(rng.integers(0, room + 1, size=(TRIES, mask.ndim)), _BATCHES):
-            # A few pixels rule out nearly all places, many at a time; the rest are looked at whole.
-            starts = (corners @ steps)[:, None]
-            free = ~self._taken(self._values.ravel()[starts + guarded], kind).any(axis=1)
-            free &= ~self._closed.ravel()[starts + covered].any(axis=1)
-            for corner in corners[free]:
+        every = rng.integers(0, room + 1, size=(TRIES, mask.ndim))
+        values, closed = self._values.reshape(-1), self._closed.reshape(-1)
+        middle = len(guarded) // 2
+        for corners in (every[:_FIRST], every[_FIRST:]):
+            # One pixel rules out most places, a few nearly all of the rest; what is left is looked at whole.
+            for some in (guarded[middle : middle + 1], guarded):
+                taken = self._taken(values[(corners @ steps)[:, None] + some], kind)
+                corners = corners[~taken.any(axis=1)]
+            corners = corners[~closed[(corners @ steps)[:, None] + covered].any(axis=1)]
+            for corner in corners:
                 box = tuple(slice(c, c + s) for c, s in zip(corner, guard.shape, strict=True))
                 if not (self._taken(self._values[box], kind) & guard).any() and not (self._closed[box] & body).any():
                     return tuple(int(c) for c in corner)
