@@ -229,25 +229,71 @@ def polygons(
 
 @app.command()
 def corrupt(
-    labels: Annotated[Path, typer.Argument(help="Labels: polygons, or a raster of class indices or object ids.")],
+    labels: Annotated[Path, typer.Argument(help="Polygons, or a raster or NIfTI volume of class indices or ids.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The noisy labels, in the same kind of file.")],
-    noise: Annotated[str, typer.Option(help='For example "kms(0.4)" or "boundary(3px)+omission(0.2)".')],
+    noise: Annotated[
+        str | None, typer.Option(help='For example "kms(0.4)" or "boundary(3px)+omission(0.2)"; a name with --level.')
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="The level of --noise NAME, such as 0.4 or 3px.")] = None,
+    like: Annotated[Path | None, typer.Option(help="A noise card (JSON): noise with its statistics.")] = None,
     grid: Annotated[Path | None, typer.Option(help="The scene whose grid polygons are corrupted on.")] = None,
-    instances: Annotated[bool, typer.Option("--instances", help="The raster holds object ids, 0 = none.")] = False,
+    instances: Annotated[bool, typer.Option("--instances", help="The file holds object ids, 0 = none.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make labels wrong in a measured, repeatable way; the record goes beside OUT as .json.
+    """Make labels wrong in a measured, repeatable way; the record goes beside OUT as .json, pictures as .card.png.
 
     Example: `segnoise corrupt fields.gpkg --grid scene.tif -o noisy.gpkg --noise "boundary(3px)+omission(0.2)"`
     """
-    from segnoise.noise.files import corrupt_file
+    if (noise is None) == (like is None):
+        raise UserError("--noise: give either a noise or --like CARD")
+    if level is not None and (noise is None or "(" in noise):
+        raise UserError(f"--level {level}: goes with the name of one noise, as in --noise kms --level 0.4")
+    if noise is not None and level is None and "(" not in noise:
+        raise UserError(f"--noise {noise}: needs a level, as in --noise '{noise}(0.4)' or --noise {noise} --level 0.4")
+    from segnoise.noise.files import corrupt_file, record_path
 
-    record = corrupt_file(labels, output, noise, grid=grid, instances=instances, seed=seed, overwrite=overwrite)
+    with _bar(f"noise like {like}", quiet or like is None) as progress:
+        record = corrupt_file(
+            labels, output, noise if level is None else f"{noise}({level})", like=like, grid=grid,
+            instances=instances, seed=seed, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
     changed = record["card"]["flip_rate"]["overall"]
-    _say(quiet, f"{output}: {changed:.1%} of the pixels changed; record in {output.with_suffix('.json')}")
+    how = "" if like is None else f" by {record['noise']}"
+    _say(quiet, f"{output}: {changed:.1%} of the pixels changed{how}; record in {record_path(output)}")
+
+
+@app.command()
+def card(
+    given: Annotated[Path, typer.Argument(help="Labels to judge: polygons, raster, mask, NIfTI, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="Labels to hold them against, on the same grid.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The card (JSON); pictures go beside it as .png.")],
+    grid: Annotated[Path | None, typer.Option(help="The scene whose grid polygons are compared on.")] = None,
+    instances: Annotated[bool, typer.Option("--instances", help="The files hold object ids, 0 = none.")] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Measure the noise of real labels: old and corrected, crowd and expert, two annotators.
+
+    Folders are a set, paired by file name. `segnoise corrupt --like` draws noise with the statistics of a card.
+
+    Example: `segnoise card crowd/ expert/ -o crowd.json`
+    """
+    from segnoise.noise.pairs import card_of_files, page_beside
+
+    with _bar(f"card {given.name}", quiet) as progress:
+        made = card_of_files(
+            given, reference, output, grid=grid, instances=instances, overwrite=overwrite, progress=progress
+        )["card"]
+    wrong, objects = made["flip_rate"]["overall"], made["objects"]
+    _say(
+        quiet,
+        f"{output}: {wrong:.2%} of the pixels wrong, {objects['missed']} of {objects['true']} objects missed, "
+        f"{objects['extra']} extra; pictures in {page_beside(output)}",
+    )
 
 
 @app.command()
@@ -271,6 +317,33 @@ def demo(
         f"{output}: IoU clean {_show(summary['clean'])}, plain {_show(summary['plain'])}, robust "
         f"{_show(summary['robust'])}, gap closed {_show(summary['gap_closed'])}; open {output / 'report.html'}",
     )
+
+
+@app.command()
+def benchmark(
+    description: Annotated[str, typer.Argument(help="A description (YAML), or a packaged one: smoke, standard, …")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; finished cells in it are kept.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder that its paths are relative to [that of the description].")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes, of one thread each.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare methods under synthetic label noise: methods × noises × seeds × data sets, as long as it takes.
+
+    Interrupt it as you like: the same command goes on from there.
+
+    Example: `segnoise benchmark smoke -o bench --jobs 2`
+    """
+    from segnoise.evaluation.benchmark import run_benchmark
+
+    outcome = run_benchmark(description, output, data=data, jobs=jobs, dry_run=dry_run, quiet=quiet)
+    if dry_run:
+        typer.echo(outcome.said)
+    else:
+        _say(quiet, f"{output}: {outcome.said}; see {output / 'tables.md'} and {output / 'report.html'}")
 
 
 def _say(quiet: bool, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,27 @@ class Split(Section):
     fractions: dict[Literal["train", "val", "test"], float] = Field(
         {"train": 0.7, "val": 0.15, "test": 0.15}, description="Shares of the blocks or sources; they sum to 1"
     )
+    group: str | None = Field(
+        None,
+        description="With source: a regular expression on the images' names without suffix; images for which its first "
+        "bracket (or all of it) matches the same text stay together, such as the slices of a patient",
+    )
+    seed: int | None = Field(None, ge=0, description="Seed of the deal; by default the run's own")
+
+    @field_validator("group")
+    @classmethod
+    def _expression(cls, group: str | None) -> str | None:
+        try:
+            re.compile(group or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return group
+
+    @model_validator(mode="after")
+    def _group_of_sources(self) -> Split:
+        if self.group is not None and self.by != "source":
+            raise ValueError(f"group goes with by: source, not by: {self.by}")
+        return self
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Split:

@@ -38,6 +38,11 @@ def write(folder, content):
         ({"training": {"precision": "8-bit"}}, "training.precision"),
         ({"data": {**RASTER["data"], "classes": ["a", "a"]}}, "class names must differ"),
         ({"data": {**RASTER["data"], "split": {"fractions": {"train": 0.5, "val": 0.1}}}}, "must sum to 1"),
+        ({"data": {**RASTER["data"], "split": {"group": "a"}}}, "data.split: group goes with by: source"),
+        (
+            {"data": {**RASTER["data"], "split": {"by": "source", "group": "(a"}}},
+            r"data.split.group: not a regular expression: missing \), .* \(given: '\(a'\)",
+        ),
         ({"data": {**RASTER["data"], "scaling": {"kind": "divide"}}}, "divide is needed"),
         ({"name": "a/b"}, "name"),
         ({"seed": -1}, "seed"),

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "rasterio", "geopandas", "scipy", "pandas", "monai", "timm", "shapely", "pyogrio", "matplotlib")
+HEAVY = (
+    "torch",
+    "rasterio",
+    "geopandas",
+    "scipy",
+    "pandas",
+    "monai",
+    "timm",
+    "shapely",
+    "pyogrio",
+    "matplotlib",
+    "nibabel",
+)
 BUDGET = 0.5  # CPU-seconds
 
 HELP = """

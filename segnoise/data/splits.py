@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,17 +63,26 @@ def block_split(
 
 
 def source_split(
-    names: Sequence[str], fractions: Mapping[str, float], seed: int, given: Sequence[str | None] | None = None
+    names: Sequence[str],
+    fractions: Mapping[str, float],
+    seed: int,
+    given: Sequence[str | None] | None = None,
+    group: str | None = None,
 ) -> dict[str, list[int]]:
     """Deals whole sources to the splits; returns the rows of each, in order.
 
     ``given`` names the split of each source where it is fixed (a table's column); the sources for which it is None
-    are dealt by the fractions. The draw depends on the names and not on their order.
+    are dealt by the fractions. With ``group``, a regular expression, the sources in whose names it matches the same
+    text (of its first bracket, if it has one) are dealt together, as the slices of one patient must be. The draw
+    depends on the names and not on their order.
 
-    Raises UserError when there are fewer sources than splits.
+    Raises UserError when there are fewer sources (or groups) than splits, and for a name in which ``group`` finds
+    nothing.
 
     >>> source_split(["a", "b", "c", "d"], {"train": 0.5, "val": 0.5}, seed=0, given=["val", None, None, "val"])
     {'train': [1, 2], 'val': [0, 3]}
+    >>> source_split(["p1_a", "p2_a", "p1_b", "p2_b"], {"train": 0.5, "val": 0.5}, seed=0, group="p[0-9]+")
+    {'train': [1, 3], 'val': [0, 2]}
     """
     fixed = list(given) if given is not None else [None] * len(names)
     split: dict[str, list[int]] = {name: [] for name in fractions}
@@ -80,14 +90,28 @@ def source_split(
         if name is not None:
             split.setdefault(name, []).append(row)
     free = sorted((row for row, name in enumerate(fixed) if name is None), key=lambda row: (names[row], row))
-    if free:
-        advice = f"scenes to deal: {len(free)}; give more scenes, or split by block"
+    together: dict[str | int, list[int]] = {}
+    for row in free:
+        together.setdefault(row if group is None else _group_of(names[row], group), []).append(row)
+    units = list(together.values())
+    if units:
+        what = "scenes to deal" if group is None else f"groups of sources by {group!r} to deal"
+        advice = f"{what}: {len(units)}; give more scenes, or split by block"
         held = {name: len(split[name]) for name in fractions}
-        order = [free[i] for i in generator(seed, "source split").permutation(len(free))]
-        for name, count in _deal(len(free), fractions, advice, held).items():
-            split[name] += order[:count]
+        order = [units[i] for i in generator(seed, "source split").permutation(len(units))]
+        for name, count in _deal(len(units), fractions, advice, held).items():
+            split[name] += [row for unit in order[:count] for row in unit]
             order = order[count:]
     return {name: sorted(rows) for name, rows in split.items()}
+
+
+def _group_of(name: str, group: str) -> str:
+    match = re.search(group, name)
+    if match is None:
+        raise UserError(
+            f"data.split.group: {group!r} matches nothing in the image name {name!r}; change the expression"
+        )
+    return match[1] if match.lastindex and match[1] is not None else match[0]
 
 
 def whole_regions(rows: Sequence[int], shapes: Sequence[Sequence[int]], window: Sequence[int]) -> list[Region]:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from segnoise.evaluation.pagesvg import GRID, INK, Panel, page_svg, series
 from segnoise.evaluation.runrecord import RunRecord
-
-# Drawn in colours that nobody would choose, which then become the page's variables: one picture for light and dark.
-_INK, _GRID = "#010203", "#010204"
-_RUN = "#0102{:02x}"
-_FIRST_RUN = 16
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One picture of the curves: its title, the SVG, and its content in words."""
-
-    title: str
-    svg: Markup
-    description: str
 
 
 def curve_panels(runs: Sequence[tuple[str, str, RunRecord]]) -> list[Panel]:
@@ -68,41 +49,18 @@ def _line(axes: Axes, record: RunRecord, key: str, k: int, style: object) -> Non
     if points:
         x, y = zip(*points, strict=True)
         marker = "o" if len(points) == 1 else ""
-        axes.plot(x, y, color=_RUN.format(_FIRST_RUN + k), linewidth=1.6, linestyle=style, marker=marker, markersize=4)
+        axes.plot(x, y, color=series(k), linewidth=1.6, linestyle=style, marker=marker, markersize=4)
 
 
 def _svg(draw: Callable[[Axes], None], runs: Sequence[tuple[str, str, RunRecord]], salt: str) -> Markup:
-    options = {"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "sans-serif", "font.size": 10}
-    with matplotlib.rc_context(options):
-        figure = Figure(figsize=(5.0, 2.7), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+    def by_epoch(axes: Axes) -> None:
         draw(axes)
-        axes.set_xlabel("epoch", color=_INK)
+        axes.set_xlabel("epoch", color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
-        axes.tick_params(colors=_INK, length=0, pad=5)
-        axes.spines[:].set_visible(False)
-        axes.spines["bottom"].set(visible=True, color=_GRID)
-        axes.set_axisbelow(True)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return Markup(_for_the_page(buffer.getvalue(), [colour for _, colour, _ in runs]))
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
 
-
-def _for_the_page(svg: str, colours: Sequence[str]) -> str:
-    """The drawing alone, as wide as its place, in the page's colours and letters."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r'\1aria-hidden="true"', svg, count=1)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 var(--sans)", svg)
-    replaced = {_INK: "var(--muted)", _GRID: "var(--rule)"}
-    replaced |= {_RUN.format(_FIRST_RUN + k): colour for k, colour in enumerate(colours)}
-    for fake, real in replaced.items():
-        svg = svg.replace(fake, real)
-    return svg
+    return page_svg(by_epoch, [colour for _, colour, _ in runs], salt)
 
 
 def _say(runs: Sequence[tuple[str, str, RunRecord]], key: str, what: str) -> str:

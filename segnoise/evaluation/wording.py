@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segnoise.config import Config, ImageData, MethodConfig, RasterData, SceneData
-from segnoise.evaluation.runrecord import RunRecord
+
+if TYPE_CHECKING:
+    from segnoise.evaluation.runrecord import RunRecord
 
 _NARROW = "\u202f"
 

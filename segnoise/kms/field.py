@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from segnoise.kms.operator import per_axis
 
 
 def sample_field(
-    shape: Sequence[int], rho: float | Sequence[float], generator: np.random.Generator
+    shape: Sequence[int], rho: float | Sequence[float], generator: np.random.Generator, scale: float = 1.0
 ) -> NDArray[np.float64]:
     """A zero-mean, unit-variance Gaussian field with ``corr(x, x + d) = prod_a rho_a**|d_a|``, exactly.
 
@@ -24,6 +24,7 @@ def sample_field(
         shape: sizes of the axes, in pixels.
         rho: correlation of neighbours along each axis, each in (-1, 1); one number serves all axes.
         generator: where the draws come from.
+        scale: what the field is multiplied with, at no cost.
 
     Raises:
         ValueError: a correlation outside (-1, 1), or a wrong number of them.
@@ -32,13 +33,66 @@ def sample_field(
     array([[ 0.001,  0.131, -0.001],
            [-0.387, -0.318, -0.582]])
     """
-    field = generator.standard_normal(tuple(shape))
-    for axis, r in enumerate(per_axis(rho, len(shape))):
-        if r == 0 or field.shape[axis] == 1:
-            continue
-        np.moveaxis(field, axis, 0)[1:] *= math.sqrt(1 - r * r)
-        field = lfilter([1.0], [1.0, -r], field, axis=axis)
+    rhos = per_axis(rho, len(shape))
+    field = np.empty(tuple(shape))
+    if not field.size:
+        return field
+    first_gain, *gains = (math.sqrt(1 - r * r) for r in rhos)
+    gain = np.full(field.shape[1:], scale)
+    for axis, g in enumerate(gains):
+        np.moveaxis(gain, axis, 0)[1:] *= g
+    rows = max(1, _BLOCK * len(field) // field.size)
+    # What fits into the cache is drawn and filtered before the next is drawn.
+    for start in range(0, len(field), rows):
+        block = field[start : start + rows]
+        generator.standard_normal(out=block)
+        block *= gain
+        block[0 if start else 1 :] *= first_gain
+        for axis in range(1, len(shape)):
+            _scan(block, rhos[axis], axis)
+        if start:
+            block[0] += rhos[0] * field[start - 1]
+        _scan(block, rhos[0], 0)
     return field
+
+
+_BLOCK = 2**18
+"""Pixels drawn and filtered together: 2 MiB."""
+
+
+def _scan(field: NDArray[np.float64], rho: float, axis: int) -> None:
+    """``u_j = x_j + rho u_{j-1}`` along an axis, in place.
+
+    Far apart, a line of numbers at a time. Next to each other, by cyclic reduction: the odd elements
+    ``x_{2i+1} + rho x_{2i}`` are such a sequence themselves, with rho squared, and the even ones follow from them, so
+    that every step is one operation on many numbers.
+
+    >>> x = np.array([1.0, 0.0, 0.0, 8.0])
+    >>> _scan(x, 0.5, 0)
+    >>> x
+    array([1.   , 0.5  , 0.25 , 8.125])
+    """
+    line = np.moveaxis(field, axis, 0)
+    size = len(line)
+    if size < 2 or rho == 0:
+        return
+    if line[0].size >= _LINE:
+        step = np.empty(line.shape[1:])
+        for before, here in itertools.pairwise(line):
+            np.multiply(before, rho, out=step)
+            here += step
+        return
+    even = line[0::2]
+    odd = rho * even[: size // 2]
+    odd += line[1::2]
+    _scan(odd, rho * rho, 0)
+    line[1::2] = odd
+    odd *= rho
+    even[1:] += odd[: (size - 1) // 2]
+
+
+_LINE = 4096
+"""From so many numbers on an operation on them takes longer than calling it."""
 
 
 def correlation_length(rho: float) -> float:

@@ -12,19 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.errors import UserError, nearest
-from segnoise.noise.base import Corruption, Params, sha256_of
+from segnoise.noise.affine import Affine
+from segnoise.noise.base import Corruption, Params, in_turn, sha256_of
 from segnoise.noise.boundary import Boundary
+from segnoise.noise.coarse import Coarse
+from segnoise.noise.commission import Commission
+from segnoise.noise.dilate import Dilate, Erode
+from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
 from segnoise.noise.length import Length
+from segnoise.noise.markov import Markov
+from segnoise.noise.merge import Merge
+from segnoise.noise.misregistration import Misregistration
 from segnoise.noise.omission import Omission
+from segnoise.noise.pair import Pair
+from segnoise.noise.polygonise import Polygonise
+from segnoise.noise.share import Share
+from segnoise.noise.split import Split
+from segnoise.noise.symmetric import Symmetric
+from segnoise.noise.whu import Whu
 
-NOISES: dict[str, type[Corruption]] = {cls.name: cls for cls in (Kms, Boundary, Omission)}
+NOISES: dict[str, type[Corruption]] = {
+    cls.name: cls
+    for cls in (
+        Kms, Symmetric, Pair, Boundary, Dilate, Erode, Affine, Misregistration, Polygonise,
+        Omission, Commission, Merge, Split, Coarse,
+        Jsrt, Markov, Whu,
+    )
+}  # fmt: skip
 """The corruptions by the names they have in expressions."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[A-Za-z%]*)"
-    r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[(),=+])|(?P<end>$)|(?P<other>.))"
+    r"|(?P<word>[A-Za-z_]\w*)|(?P<sign>[(),=*])|(?P<end>$)|(?P<other>.))"
 )
+_PLUS = re.compile(r"\s*\+")
 
 
 @dataclass(frozen=True)
@@ -50,13 +72,13 @@ class Composed(Corruption):
 
     def fit(
         self,
-        labels: NDArray[Any],
-        params: Params,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
         instances: bool = False,
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
-    ) -> Params:
-        return self.fit_apply(labels, params, instances, spacing, num_classes)[1]
+    ) -> list[Params]:
+        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
 
     def apply(
         self,
@@ -71,24 +93,22 @@ class Composed(Corruption):
 
     def fit_apply(
         self,
-        labels: NDArray[Any],
-        params: Params,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
         instances: bool = False,
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
-    ) -> tuple[NDArray[Any], Params]:
-        fitted = []
-        for part, step in zip(self.parts, params["steps"], strict=True):
-            labels, done = part.fit_apply(labels, step, instances, spacing, num_classes)
-            fitted.append(done)
-        return labels, {**params, "steps": fitted}
+    ) -> list[tuple[NDArray[Any], Params]]:
+        noisy = in_turn(self.parts, images, [p["steps"] for p in params], instances, spacing, num_classes)
+        return [(labels, {**p, "steps": steps}) for (labels, steps), p in zip(noisy, params, strict=True)]
 
 
 def parse(text: str) -> Corruption:
     """A corruption from its expression: ``name(arguments)``, several joined by ``+`` acting from left to right.
 
-    Arguments are numbers, lengths (``3px``, ``5m``) or one number per axis (``rho=(0.9, 0.8)``), by position or by
-    name. The names are those of :data:`NOISES`.
+    ``0.3*name(arguments)`` acts on that share of the images (:class:`Share`). Arguments are numbers, lengths (``3px``,
+    ``5m``) or one number per axis (``rho=(0.9, 0.8)``), by position or by name, and words by name (``mode=any``). The
+    names are those of :data:`NOISES`.
 
     Raises:
         UserError: what does not parse, with the character it was found at.
@@ -122,20 +142,33 @@ def replay(labels: NDArray[Any], record: dict[str, Any]) -> NDArray[Any]:
 
 
 class _Parser:
-    """Recursive descent over ``noise ('+' noise)*``."""
+    """Recursive descent over ``term ('+' term)*``, a term being ``[number '*'] name '(' arguments ')'``."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
 
     def parse(self) -> Corruption:
-        parts = [self._noise()]
-        while self._peek() == "+":
-            self._take("+")
-            parts.append(self._noise())
+        parts = [self._term()]
+        # Here a plus joins, even where a number such as +0.5 would start with it.
+        while plus := _PLUS.match(self.text, self.position):
+            self.position = plus.end()
+            parts.append(self._term())
         if self._peek() != "":
             self._fail(f"expected '+' or the end, found {self._peek()!r}")
         return parts[0] if len(parts) == 1 else Composed(tuple(parts))
+
+    def _term(self) -> Corruption:
+        start = self._start()
+        if self._match()["number"] is None:
+            return self._noise()
+        share = self._value()
+        self._take("*")
+        part = self._noise()
+        try:
+            return Share(share, part)
+        except UserError as error:
+            self._fail(str(error), start)
 
     def _noise(self) -> Corruption:
         start = self._start()
@@ -182,6 +215,8 @@ class _Parser:
             self._take(")")
             return tuple(values)
         match = self._match()
+        if match["word"]:
+            return self._word("a word")
         if match["number"] is None:
             self._fail(f"expected a number or a length such as 3px, found {self._peek() or 'the end'!r}")
         if match["unit"]:

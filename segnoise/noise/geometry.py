@@ -19,6 +19,8 @@ def known_labels(labels: NDArray[Any], instances: bool) -> NDArray[np.bool_]:
     >>> known_labels(np.array([0, 255, -1]), instances=False), known_labels(np.array([0, 255, -1]), instances=True)
     (array([ True, False, False]), array([ True,  True, False]))
     """
+    if np.issubdtype(labels.dtype, np.unsignedinteger):
+        return np.ones(labels.shape, dtype=bool) if instances else labels != IGNORE
     return labels >= 0 if instances else (labels >= 0) & (labels != IGNORE)
 
 
@@ -28,25 +30,28 @@ def face_pairs(labels: NDArray[Any], known: NDArray[np.bool_]) -> Iterator[tuple
     >>> [(a.tolist(), b.tolist()) for a, b in face_pairs(np.array([[0, 1, 1]]), np.ones((1, 3), bool))]
     [([], []), ([0], [1])]
     """
-    index = np.arange(labels.size).reshape(labels.shape)
     for axis in range(labels.ndim):
         lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(labels.ndim))
         upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(labels.ndim))
-        face = (labels[lower] != labels[upper]) & known[lower] & known[upper]
-        yield index[lower][face], index[upper][face]
+        face = np.zeros(labels.shape, dtype=bool)
+        np.not_equal(labels[lower], labels[upper], out=face[lower])
+        face &= known
+        face[lower] &= known[upper]
+        first = np.flatnonzero(face)
+        yield first, first + math.prod(labels.shape[axis + 1 :])
 
 
 def boundary_length(labels: NDArray[Any], known: NDArray[np.bool_], pixel: Sequence[float]) -> float:
     """Length (2-D) or area (3-D) of the boundaries between labels, in the unit of ``pixel``.
 
     The staircase of pixel faces is longer than the curve it follows: by 4 / pi for a curve of random direction in
-    2-D and by 3 / 2 for a surface in 3-D, so faces count (pi / 4) and (2 / 3).
+    2-D and by 3 / 2 for a surface in 3-D, so faces count (pi / 4) and (2 / 3). A volume of one slice is 2-D.
 
     >>> disc = (np.hypot(*np.mgrid[-50:51, -50:51]) < 40).astype(int)
     >>> boundary_length(disc, np.ones_like(disc, bool), (1, 1)) / (2 * np.pi * 40)
     0.99...
     """
-    share = {1: 1.0, 2: math.pi / 4, 3: 2 / 3}[labels.ndim]
+    share = {2: math.pi / 4, 3: 2 / 3}.get(sum(size > 1 for size in labels.shape), 1.0)
     cell = math.prod(pixel)
     return share * sum(len(a) * cell / side for (a, _), side in zip(face_pairs(labels, known), pixel, strict=True))
 
@@ -83,12 +88,11 @@ def nearest_other(
     index = np.arange(labels.size).reshape(labels.shape)
     region = np.zeros(labels.shape, dtype=np.int32)
     region[known] = compact(labels[known])[1] + 1
-    faces = ndimage.generate_binary_structure(labels.ndim, 1)
     for number, box in enumerate(ndimage.find_objects(region), start=1):
         # Whatever shares a face with a region lies within one pixel of its box.
         padded = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         inside = region[padded] == number
-        across = ndimage.binary_dilation(inside, faces) & ~inside & known[padded]
+        across = _with_neighbours(inside) & ~inside & known[padded]
         if not across.any():
             continue
         nearest = ndimage.distance_transform_edt(~across, sampling=pixel, return_distances=False, return_indices=True)
@@ -100,3 +104,13 @@ def nearest_other(
         found[padded][inside] = index[padded][target]
         distance[padded][inside] = np.sqrt(metric) * (1 - 0.5 / np.sqrt(steps))
     return found, distance
+
+
+def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask and all that shares a face with it."""
+    grown = mask.copy()
+    for axis in range(mask.ndim):
+        here, there = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        here[1:] |= there[:-1]
+        here[:-1] |= there[1:]
+    return grown

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.special import ndtr
 
 from segnoise.draws import generator
@@ -16,33 +15,47 @@ from segnoise.errors import UserError
 from segnoise.kms import sample_field
 from segnoise.noise.base import Corruption, Params, check_rho, check_share, key_of, rho_per_axis, write_rho
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.order import count_of, kth, taken
+from segnoise.noise.level import verdict
+from segnoise.noise.order import cheapest, count_of, taken
+from segnoise.noise.transition import (
+    Transition,
+    check_transition,
+    count_classes,
+    drawn_targets,
+    kinds,
+    relabelled,
+    write_transition,
+)
 
 
 @dataclass(frozen=True)
 class Kms(Corruption):
-    """Labels flip where a KMS field is largest: exactly ``round(level * known pixels)`` of them.
+    """Labels flip where a KMS field is largest: exactly ``round(level * known pixels)`` of them over all images.
 
-    Two classes exchange; among more, a second independent field picks one of the others, each alike. On object ids
-    flipped objects become background and flipped background becomes new objects, one per connected region.
+    Two classes exchange; among more, a second independent field picks one of the others, each alike or by the shares
+    in T. On object ids flipped objects become background and flipped background becomes new objects, one per
+    connected region.
 
     Args:
         level: share of known pixels that flip.
         rho: correlation of the field between neighbours, one number or one per axis, in [0, 1).
         classes: number of classes; default: as many as the labels show, at least two.
+        T: a transition matrix, a row a true class, such as ``T=((0.9, 0.1), (0.2, 0.8))``. A flipped label goes where
+            its row without the diagonal says; a class whose row has nothing beside it does not flip.
 
     Raises:
-        UserError: a value outside its range.
+        UserError: a value outside its range, or more classes than there are.
 
     >>> labels = np.zeros((8, 8), dtype=np.uint8)
-    >>> params = Kms(0.25).draw(labels.shape, generator(1))
-    >>> int(Kms(0.25).fit_apply(labels, params)[0].sum())
+    >>> noisy, record = Kms(0.25).corrupt(labels, seed=1)
+    >>> int(noisy.sum())
     16
     """
 
     level: float
     rho: float | tuple[float, ...] = 0.9
     classes: int | None = None
+    T: Transition | None = None
     name: ClassVar[str] = "kms"
 
     def __post_init__(self) -> None:
@@ -52,10 +65,15 @@ class Kms(Corruption):
             if not isinstance(self.classes, (int, float)) or self.classes != int(self.classes) or self.classes < 2:
                 raise UserError(f"kms: classes {self.classes} must be a whole number of at least 2")
             object.__setattr__(self, "classes", int(self.classes))
+        if self.T is not None:
+            object.__setattr__(self, "T", check_transition(self.name, self.T))
+            if self.classes not in (None, len(self.T)):
+                raise UserError(f"kms: T has {len(self.T)} rows, but classes is {self.classes}")
 
     def __str__(self) -> str:
         classes = "" if self.classes is None else f", classes={self.classes}"
-        return f"kms({self.level:g}, rho={write_rho(self.rho)}{classes})"
+        matrix = "" if self.T is None else f", T={write_transition(self.T)}"
+        return f"kms({self.level:g}, rho={write_rho(self.rho)}{classes}{matrix})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         rho = rho_per_axis(self.name, self.rho, len(shape))
@@ -63,19 +81,14 @@ class Kms(Corruption):
 
     def fit(
         self,
-        labels: NDArray[Any],
-        params: Params,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
         instances: bool = False,
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
-    ) -> Params:
-        known = known_labels(labels, instances)
-        total = int(np.count_nonzero(known))
-        flips = count_of(params["level"], total)
-        threshold = kth(_cost(labels.shape, known, params), flips)
-        met = flips / total if total else 0.0
-        classes = 2 if instances else self._count_classes(labels[known], num_classes)
-        return {**params, "classes": classes, "threshold": threshold and list(threshold), "flips": flips, "met": met}
+    ) -> list[Params]:
+        fields = [self._field(x, p, instances) for x, p in zip(images, params, strict=True)]
+        return self._solve(images, params, fields, instances, num_classes)
 
     def apply(
         self,
@@ -84,35 +97,73 @@ class Kms(Corruption):
         instances: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> NDArray[Any]:
-        known = known_labels(labels, instances)
-        flip = taken(_cost(labels.shape, known, params), params["threshold"]) & known
-        noisy = labels.copy()
-        if instances:
-            noisy[flip] = 0
-            regions, count = ndimage.label(flip & (labels == 0))
-            start = max(int(labels.max(initial=0)), 0)
-            if start + count > np.iinfo(labels.dtype).max:
-                raise ValueError(f"{labels.dtype} cannot hold {start + count} object ids")
-            noisy[regions > 0] = (regions[regions > 0] + start).astype(labels.dtype)
-            return noisy
+        return self._flip(labels, params, self._field(labels, params, instances).cost, instances)
+
+    def fit_apply(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> list[tuple[NDArray[Any], Params]]:
+        fields = [self._field(x, p, instances) for x, p in zip(images, params, strict=True)]
+        fitted = self._solve(images, params, fields, instances, num_classes)
+        return [
+            (self._flip(x, p, field.cost, instances), p) for x, p, field in zip(images, fitted, fields, strict=True)
+        ]
+
+    def _solve(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        fields: Sequence[_Field],
+        instances: bool,
+        num_classes: int | None,
+    ) -> list[Params]:
+        total, able = sum(field.known for field in fields), sum(field.able for field in fields)
+        flips = min(count_of(self.level, total), able)
+        why = "the labels have too few known pixels" if able == total else f"T lets {able} of {total} pixels flip"
+        asked = len(self.T) if self.T else self.classes
+        common = {
+            "classes": count_classes(self.name, images, instances, asked, num_classes),
+            **verdict(self.level, flips / total if total else 0.0, why),
+        }
+        thresholds = cheapest([field.cost for field in fields], flips)
+        return [{**p, **common, "threshold": t and list(t)} for p, t in zip(params, thresholds, strict=True)]
+
+    def _flip(self, labels: NDArray[Any], params: Params, cost: NDArray[np.float64], instances: bool) -> NDArray[Any]:
+        flip = taken(cost, params["threshold"])
         classes = params["classes"]
+        if classes == 2 and not instances:
+            return np.bitwise_xor(labels, flip, dtype=labels.dtype)
+        pixels = np.flatnonzero(flip)
+        true = kinds(labels.reshape(-1)[pixels], instances).astype(np.int64)
         if classes == 2:
-            noisy[flip] = 1 - labels[flip]
-            return noisy
-        choice = ndtr(sample_field(labels.shape, params["rho"], generator(params["key"], "target"))[flip])
-        shift = 1 + np.minimum((choice * (classes - 1)).astype(np.int64), classes - 2)
-        noisy[flip] = ((labels[flip].astype(np.int64) + shift) % classes).astype(labels.dtype)
-        return noisy
+            return relabelled(labels, pixels, 1 - true, instances)
+        field = sample_field(labels.shape, params["rho"], generator(params["key"], "target"))
+        uniform = ndtr(field.reshape(-1)[pixels])
+        if self.T is not None:
+            return relabelled(labels, pixels, drawn_targets(self.T, true, uniform), instances)
+        shift = 1 + np.minimum((uniform * (classes - 1)).astype(np.int64), classes - 2)
+        return relabelled(labels, pixels, (true + shift) % classes, instances)
 
-    def _count_classes(self, values: NDArray[Any], num_classes: int | None) -> int:
-        shown = int(values.max(initial=0)) + 1
-        classes = self.classes or num_classes or max(shown, 2)
-        if shown > classes:
-            raise UserError(f"kms: the labels hold class {shown - 1}, but there are {classes} classes")
-        return classes
+    def _field(self, labels: NDArray[Any], params: Params, instances: bool) -> _Field:
+        cost = sample_field(labels.shape, params["rho"], generator(params["key"], "flip"), scale=-1.0)
+        never = ~known_labels(labels, instances)
+        known = able = labels.size - int(np.count_nonzero(never))
+        fixed = [k for k, row in enumerate(self.T or ()) if row[k] == 1]
+        if fixed:
+            never |= np.isin(kinds(labels, instances), fixed)
+            able = labels.size - int(np.count_nonzero(never))
+        if able < labels.size:
+            cost[never] = np.inf
+        return _Field(cost, known, able)
 
 
-def _cost(shape: tuple[int, ...], known: NDArray[np.bool_], params: Params) -> NDArray[np.float64]:
-    """The field, turned so that the largest values are the cheapest; unknown pixels never flip."""
-    field = sample_field(shape, params["rho"], generator(params["key"], "flip"))
-    return np.where(known, -field, np.inf)
+class _Field(NamedTuple):
+    """One image's field, turned so that the largest values are the cheapest, and infinite where nothing flips."""
+
+    cost: NDArray[np.float64]
+    known: int
+    able: int

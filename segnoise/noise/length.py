@@ -36,7 +36,7 @@ class Length:
         return cls(float(match[1]), match[2])
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        return f"{float(self.value)!r}".removesuffix(".0") + self.unit
 
     def pixel(self, spacing: Sequence[float] | None, axes: int) -> tuple[float, ...]:
         """The size of a pixel along each axis in this length's unit.
@@ -53,6 +53,27 @@ class Length:
         if known is None or len(known) != axes:
             raise UserError(f"length {self}: the size of the labels' pixels is unknown; give it in px")
         return known
+
+
+def length_of(name: str, what: str, value: Length | str | float) -> Length:
+    """A length that is not negative, as it was given to a corruption; 0 needs no unit.
+
+    Raises:
+        UserError: it has no unit or is negative, with the option's name.
+
+    >>> length_of("dilate", "distance", 2)
+    Traceback (most recent call last):
+    ...
+    segnoise.errors.UserError: dilate: distance 2 needs a unit, such as 2px or 2m
+    """
+    if isinstance(value, (int, float)) and value != 0:
+        raise UserError(f"{name}: {what} {value} needs a unit, such as {value}px or {value}m")
+    if not isinstance(value, (Length, str, int, float)):
+        raise UserError(f"{name}: {what} {value} must be a length, such as 3px or 5m")
+    length = value if isinstance(value, Length) else Length.of(value if isinstance(value, str) else "0px")
+    if length.value < 0 or not math.isfinite(length.value):
+        raise UserError(f"{name}: {what} {length} must not be negative")
+    return length
 
 
 def spacing_of(spacing: Sequence[float] | None) -> tuple[float, ...] | None:

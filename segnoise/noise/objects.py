@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segnoise.noise.geometry import compact
-
 
 def number_objects(
     labels: NDArray[Any], known: NDArray[np.bool_], instances: bool
@@ -23,22 +21,57 @@ def number_objects(
     (array([[1, 0, 2, 2]]), array([0, 2]))
     """
     solid = known & (labels > 0)
-    raw = np.zeros(labels.shape, dtype=np.int64)
+    return _number_ids(labels, solid) if instances else _number_regions(labels, solid)
+
+
+def _number_ids(labels: NDArray[Any], solid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    covered = np.flatnonzero(solid)[::-1]
+    ids = labels.reshape(-1)[covered]
+    if int(ids.max(initial=0)) > 4 * ids.size + 1024:
+        ids = np.unique(ids, return_inverse=True)[1]
+    first = np.full(int(ids.max(initial=0)) + 1, -1, dtype=np.int64)
+    first[ids] = covered  # of repeated indices numpy keeps the last, here the first in raster order
+    present = np.flatnonzero(first >= 0)
+    present = present[np.argsort(first[present])]
+    number = np.zeros(len(first), dtype=np.int64)
+    number[present] = np.arange(1, len(present) + 1)
+    numbers = np.zeros(labels.size, dtype=np.int64)
+    numbers[covered] = number[ids]
+    return numbers.reshape(labels.shape), first[present]
+
+
+def _number_regions(labels: NDArray[Any], solid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    numbers = np.zeros(labels.shape, dtype=np.int64)
+    firsts = [np.zeros(0, dtype=np.int64)]
     count = 0
-    if instances:
-        ids, position = compact(labels[solid])
-        raw[solid] = position + 1
-        count = len(ids)
-    else:
-        for value in np.unique(labels[solid]):
-            regions, found = ndimage.label(solid & (labels == value))
-            raw = np.where(regions > 0, regions + count, raw)
-            count += found
-    first = np.zeros(count + 1, dtype=np.int64)
-    flat = raw.ravel()
-    covered = np.flatnonzero(flat)[::-1]
-    first[flat[covered]] = covered  # of repeated indices numpy keeps the last, here the first in raster order
-    order = np.argsort(first[1:], kind="stable")
-    number = np.zeros(count + 1, dtype=np.int64)
-    number[1 + order] = np.arange(1, count + 1)
-    return number[raw], first[1:][order]
+    for value in range(1, int(labels.max(initial=0, where=solid)) + 1):
+        mask = solid & (labels == value)
+        if not mask.any():
+            continue
+        regions, found = ndimage.label(mask, output=np.int64)
+        firsts.append(_first_pixels(mask, regions))
+        if count:
+            np.add(regions, count, out=numbers, where=mask)
+        else:
+            numbers = regions
+        count += found
+    first = np.concatenate(firsts)
+    if len(firsts) > 2:
+        order = np.argsort(first)
+        number = np.zeros(count + 1, dtype=np.int64)
+        number[1 + order] = np.arange(1, count + 1)
+        numbers, first = number[numbers], first[order]
+    return numbers, first
+
+
+def _first_pixels(mask: NDArray[np.bool_], regions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The flat index of each region's first pixel, which has no neighbour before it along any axis."""
+    starts = mask.copy()
+    for axis in range(mask.ndim):
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(mask.ndim))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(mask.ndim))
+        starts[upper] &= ~mask[lower]
+    found = np.flatnonzero(starts)
+    # SciPy numbers regions in the raster order of their first pixels, so that each new number is a new maximum.
+    highest = np.maximum.accumulate(regions.reshape(-1)[found])
+    return found[np.diff(highest, prepend=0) > 0]

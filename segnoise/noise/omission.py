@@ -9,22 +9,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segnoise.draws import generator
+from segnoise.draws import uniforms
 from segnoise.errors import UserError
 from segnoise.noise.base import Corruption, Params, check_share, key_of
-from segnoise.noise.geometry import face_pairs, known_labels
+from segnoise.noise.geometry import known_labels
+from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
-from segnoise.noise.order import count_of, kth, taken
+from segnoise.noise.order import cheapest, count_of, taken
+from segnoise.noise.surrounding import surrounding
 
 
 @dataclass(frozen=True)
 class Omission(Corruption):
     """Object o is missing iff ``U_o < sigmoid(a - size_slope * log(area_o / median area))``, U_o uniform.
 
-    a is such that the share of objects removed is the asked one, or the nearest that whole objects allow. An object
-    is an instance, or without ids a face-connected region of one class above 0; it leaves the background (0) among
-    instances, else the class that surrounds most of it. U_o depends on the key and on where the object starts in
-    raster order, so that the same object has the same fate at any rate above its own.
+    a is such that the share of objects removed over all images is the asked one, or the nearest that whole objects
+    allow; the median is over all images too. An object is an instance, or without ids a face-connected region of one
+    class above 0; it leaves the background (0) among instances, else the class that surrounds most of it. U_o depends
+    on the key and on where the object starts in raster order, so that the same object has the same fate at any rate
+    above its own.
 
     Args:
         rate: share of objects removed.
@@ -59,17 +62,22 @@ class Omission(Corruption):
 
     def fit(
         self,
-        labels: NDArray[Any],
-        params: Params,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
         instances: bool = False,
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
-    ) -> Params:
-        cost = _cost(*number_objects(labels, known_labels(labels, instances), instances), params)
-        removed = count_of(params["rate"], len(cost))
-        threshold = kth(cost, removed)
-        met = removed / len(cost) if len(cost) else 0.0
-        return {**params, "threshold": threshold and list(threshold), "removed": removed, "met": met}
+    ) -> list[Params]:
+        objects = [number_objects(x, known_labels(x, instances), instances) for x in images]
+        areas = np.concatenate([np.zeros(0), *(_areas(numbers, first) for numbers, first in objects)])
+        median = float(np.median(areas)) if len(areas) else None
+        sized = [{**p, "median_area": median} for p in params]
+        costs = [_cost(*o, p) for o, p in zip(objects, sized, strict=True)]
+        removed = count_of(self.rate, len(areas))
+        met = removed / len(areas) if len(areas) else 0.0
+        common = verdict(self.rate, met, f"whole objects, of which the labels have {len(areas)}, come no nearer")
+        thresholds = cheapest(costs, removed)
+        return [{**p, **common, "threshold": t and list(t)} for p, t in zip(sized, thresholds, strict=True)]
 
     def apply(
         self,
@@ -81,39 +89,28 @@ class Omission(Corruption):
         known = known_labels(labels, instances)
         numbers, first = number_objects(labels, known, instances)
         gone = np.concatenate([[False], taken(_cost(numbers, first, params), params["threshold"])])
-        fill = np.zeros(len(gone), dtype=labels.dtype) if instances else _surrounding(labels, known, numbers, gone)
+        fill = np.zeros(len(gone), dtype=labels.dtype)
+        if not instances:
+            fill = surrounding(labels, known, numbers, chosen=gone, voters=~gone)
         missing = gone[numbers]
         noisy = labels.copy()
         noisy[missing] = fill[numbers[missing]]
         return noisy
 
 
+def _areas(numbers: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.bincount(numbers.ravel(), minlength=len(first) + 1)[1:]
+
+
 def _cost(numbers: NDArray[np.int64], first: NDArray[np.int64], params: Params) -> NDArray[np.float64]:
     """Per object, the logit a at which it goes missing."""
-    uniform = np.array([generator(params["key"], "object", int(start)).random() for start in first])
-    area = np.bincount(numbers.ravel(), minlength=len(first) + 1)[1:]
     if not len(first):
         return np.zeros(0)
+    uniform = uniforms(first, params["key"], "object")
     with np.errstate(divide="ignore"):
         logit = np.log(uniform) - np.log1p(-uniform)
     # A draw of exactly 0 would be -inf, which no threshold can hold.
-    return np.maximum(logit, -1e3) + params["size_slope"] * np.log(area / np.median(area))
-
-
-def _surrounding(
-    labels: NDArray[Any], known: NDArray[np.bool_], numbers: NDArray[np.int64], gone: NDArray[np.bool_]
-) -> NDArray[Any]:
-    """Per object, the class that shares most faces with it, of objects that stay; 0 where there is none."""
-    values, flat = numbers.ravel(), labels.ravel()
-    votes = [np.zeros((0, 2), dtype=np.int64)]
-    for a, b in face_pairs(labels, known):
-        for inside, outside in ((a, b), (b, a)):
-            counts_here = gone[values[inside]] & ~gone[values[outside]]
-            pair = np.stack([values[inside], flat[outside].astype(np.int64)], axis=1)
-            votes.append(pair[counts_here])
-    fill = np.zeros(len(gone), dtype=labels.dtype)
-    pairs, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    # Ascending counts, so the last assignment wins; of equal counts, the smaller class.
-    order = np.lexsort((-pairs[:, 1], counts))
-    fill[pairs[order, 0]] = pairs[order, 1].astype(labels.dtype)
-    return fill
+    cost = np.maximum(logit, -1e3)
+    if params["size_slope"]:
+        cost += params["size_slope"] * np.log(_areas(numbers, first) / params["median_area"])
+    return cost

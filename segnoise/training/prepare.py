@@ -178,15 +178,15 @@ def _open_labels(config: Config, path: Path, source: Source) -> Original:
 
 def _split(config: Config, sources: Sequence[Source], given: Sequence[str | None]) -> dict[str, list[Region]]:
     split = config.data.split
+    seed = config.seed if split.seed is None else split.seed
     fractions = {"train": 0.0, "val": 0.0, "test": 0.0} | {str(k): v for k, v in split.fractions.items()}
     if split.by == "block":
         window = (config.data.window,) * len(sources[0].shape)
-        return block_split([s.shape for s in sources], window, fractions, config.seed)
+        return block_split([s.shape for s in sources], window, fractions, seed)
     if split.by == "table" and None in given:
         raise UserError("data.split.by: table needs labels given as a CSV table with the columns image, label, split")
-    chosen = source_split(
-        [s.name for s in sources], fractions, config.seed, list(given) if split.by == "table" else None
-    )
+    fixed = list(given) if split.by == "table" else None
+    chosen = source_split([s.name for s in sources], fractions, seed, fixed, split.group)
     window = (config.data.window,) * len(sources[0].shape)
     return {name: whole_regions(rows, [s.shape for s in sources], window) for name, rows in chosen.items()}
 
@@ -199,13 +199,10 @@ def _materialise(
     regions: dict[str, list[Region]],
 ) -> tuple[list[Labels], list[Labels] | None, dict[str, list[dict[str, Any]]]]:
     """Label rasters in the run's folder where the labels are polygons or get noise; the originals otherwise."""
-    given: list[Labels] = []
-    clean: list[Labels] = []
-    records: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
-    known = json.loads(run.prepared.read_text())["noise"] if run.prepared.is_file() else None
     num_classes = len(config.data.classes)
-    for index, (source, original) in enumerate(zip(sources, originals, strict=True)):
-        grid = source.grid if isinstance(source, RasterSource) else GeoBox(source.shape, Affine.identity(), None)
+    grids = [s.grid if isinstance(s, RasterSource) else GeoBox(s.shape, Affine.identity(), None) for s in sources]
+    clean: list[Labels] = []
+    for index, (grid, original) in enumerate(zip(grids, originals, strict=True)):
         truth = original.labels
         if original.polygons is not None:
             path = run.labels / f"{index:04d}_clean.tif"
@@ -213,59 +210,104 @@ def _materialise(
                 write_label_raster(truth, grid, path)
             truth = RasterLabels(path, num_classes)
         clean.append(truth)
-        if config.noise is None:
-            continue
-        path = run.labels / f"{index:04d}_given.tif"
-        if known is None or not path.is_file():
-            array, made = _corrupt(config, index, source, original, truth, regions)
-            for split, record in made.items():
-                records[split].append(record)
-            write_label_raster(ArrayLabels(array), grid, path, overwrite=True)
-        given.append(RasterLabels(path, num_classes))
     if config.noise is None:
-        return clean, None, records
-    return given, clean, known or records
+        return clean, None, {"train": [], "val": []}
+    known = json.loads(run.prepared.read_text())["noise"] if run.prepared.is_file() else None
+    paths = [run.labels / f"{index:04d}_given.tif" for index in range(len(sources))]
+    if known is None or not all(path.is_file() for path in paths):
+        noisy, records = _corrupt(config, sources, originals, clean, regions)
+        for array, grid, path in zip(noisy, grids, paths, strict=True):
+            write_label_raster(ArrayLabels(array), grid, path, overwrite=True)
+        known = known or records
+    return [RasterLabels(path, num_classes) for path in paths], clean, known
 
 
 def _corrupt(
-    config: Config, index: int, source: Source, original: Original, truth: Labels, regions: dict[str, list[Region]]
-) -> tuple[NDArray[np.uint8], dict[str, dict[str, Any]]]:
-    """One source's labels with noise in the training and validation boxes, a different draw in each."""
+    config: Config,
+    sources: Sequence[Source],
+    originals: Sequence[Original],
+    clean: Sequence[Labels],
+    regions: dict[str, list[Region]],
+) -> tuple[list[NDArray[np.uint8]], dict[str, list[dict[str, Any]]]]:
+    """All labels with noise in the training and validation boxes, a different draw in each.
+
+    The level is met over the training labels of all sources together, and over the validation labels, because one
+    small image cannot miss 30 % of its three objects.
+    """
     assert config.noise is not None
     corruption = noise.parse(config.noise.spec)
-    whole = Window((0,) * len(source.shape), tuple(source.shape))
-    given = truth.read(whole).astype(np.uint8)
-    records: dict[str, dict[str, Any]] = {}
+    if not isinstance(config.data, ImageData):
+        corruption.check_unit("m", "data")
+    num_classes = len(config.data.classes)
+    given = [labels.read(Window((0,) * len(labels.shape), labels.shape)).astype(np.uint8) for labels in clean]
+    records: dict[str, list[dict[str, Any]]] = {}
     for split in ("train", "val"):
-        boxes = [r.window.clip(source.shape) for r in regions[split] if r.index == index]
-        if not boxes:
-            continue
-        inside = np.zeros(source.shape, dtype=bool)
-        for box in boxes:
-            inside[box.slices] = True
-        seed = int(generator(config.noise.seed, split, index).integers(2**31))
-        if original.polygons is not None:
-            # Polygons are corrupted as objects (touching parcels are two), and the classes derived after.
-            assert isinstance(source, RasterSource)
-            assert not isinstance(config.data, ImageData)
-            geobox = source.require_crs()
-            objects = np.where(inside, rasterize_instances(original.polygons, geobox), -1)
-            ids, record = corruption.corrupt(objects, seed=seed, instances=True, spacing=source.spacing)
-            ids = np.where(inside, ids, 0).astype(np.int32)
-            noisy = _classes_of(ids, geobox, len(config.data.classes), config.data.edge_px)
-        else:
-            masked = np.where(inside, given, np.uint8(IGNORE_INDEX))
-            noisy, record = corruption.corrupt(
-                masked, seed=seed, spacing=source.spacing, num_classes=len(config.data.classes)
-            )
-        given = np.where(inside, noisy, given).astype(np.uint8)
-        records[split] = {"source": source.name, **record}
+        inside = _inside(sources, regions[split])
+        done: dict[int, dict[str, Any]] = {}
+        for number, members in enumerate(_sets(corruption, sources, originals, sorted(inside))):
+            polygons = originals[members[0]].polygons is not None
+            if polygons:
+                # Polygons are corrupted as objects (touching parcels are two), and the classes derived after.
+                labels = [_objects(sources[k], originals[k], inside[k]) for k in members]
+            else:
+                labels = [np.where(inside[k], given[k], np.uint8(IGNORE_INDEX)) for k in members]
+            seed = int(generator(config.noise.seed, split, number).integers(2**31))
+            spacing = _common_spacing([sources[k] for k in members])
+            corrupted = corruption.corrupt_all(labels, seed, polygons, spacing, None if polygons else num_classes)
+            for k, (noisy, record) in zip(members, corrupted, strict=True):
+                if polygons:
+                    noisy = _classes_of(config, sources[k], np.where(inside[k], noisy, 0).astype(np.int32))
+                given[k] = np.where(inside[k], noisy, given[k]).astype(np.uint8)
+                done[k] = {"source": sources[k].name, **record}
+        records[split] = [done[k] for k in sorted(done)]
     return given, records
 
 
-def _classes_of(ids: NDArray[np.int32], geobox: GeoBox, num_classes: int, edge_px: int) -> NDArray[np.int64]:
+def _inside(sources: Sequence[Source], boxes: Sequence[Region]) -> dict[int, NDArray[np.bool_]]:
+    """By source, the pixels in the boxes of a split; sources without any are left out."""
+    inside: dict[int, NDArray[np.bool_]] = {}
+    for region in boxes:
+        mask = inside.setdefault(region.index, np.zeros(sources[region.index].shape, dtype=bool))
+        mask[region.window.clip(mask.shape).slices] = True
+    return inside
+
+
+def _sets(
+    corruption: noise.Corruption, sources: Sequence[Source], originals: Sequence[Original], members: Sequence[int]
+) -> list[list[int]]:
+    """The sources over which one level is met: all, but for those that no one strength can serve.
+
+    Objects and classes are apart, and lengths in metres need pixels of one size (within the last of three digits).
+    """
+    metric = any(length.unit != "px" for length in corruption.lengths)
+    sets: dict[tuple[Any, ...], list[int]] = {}
+    for k in members:
+        size = tuple(f"{side:.3g}" for side in sources[k].spacing) if metric else ()
+        sets.setdefault((originals[k].polygons is not None, size), []).append(k)
+    return list(sets.values())
+
+
+def _common_spacing(sources: Sequence[Source]) -> tuple[float, ...] | None:
+    """The mean size of a pixel, or None where the sources' pixels differ by more than 1 %."""
+    sizes = np.array([source.spacing for source in sources])
+    mean = sizes.mean(0)
+    # Written so that unknown sizes, which are nan, are not common either.
+    return tuple(map(float, mean)) if (np.abs(sizes / mean - 1) <= 0.01).all() else None
+
+
+def _objects(source: Source, original: Original, inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+    assert isinstance(source, RasterSource)
+    assert original.polygons is not None
+    return np.where(inside, rasterize_instances(original.polygons, source.require_crs()), -1).astype(np.int32)
+
+
+def _classes_of(config: Config, source: Source, ids: NDArray[np.int32]) -> NDArray[np.int64]:
     """Classes of corrupted objects, by the same algebra as the classes of the polygons themselves."""
+    num_classes = len(config.data.classes)
     if num_classes == 2:
         return (ids > 0).astype(np.int64)
-    labels = VectorLabels(polygonize(ids, geobox), geobox, num_classes, edge_px)
+    assert isinstance(source, RasterSource)
+    assert not isinstance(config.data, ImageData)
+    geobox = source.require_crs()
+    labels = VectorLabels(polygonize(ids, geobox), geobox, num_classes, config.data.edge_px)
     return labels.read(Window((0, 0), tuple(ids.shape)))

@@ -103,3 +103,31 @@ def test_whole_regions_are_the_sources_padded_to_the_window():
     regions = whole_regions([2, 0], [(9, 99), (5, 5), (80, 80)], (32, 32))
     assert [r.window.size for r in regions] == [(80, 80), (32, 99)]
     assert all(isinstance(r, Region) and r.window.start == (0, 0) for r in regions)
+
+
+names_strategy = st.lists(st.integers(0, 5), min_size=3, max_size=30).filter(lambda ids: len(set(ids)) >= 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names_strategy, fractions_strategy, st.integers(0, 9), st.randoms(use_true_random=False))
+def test_a_group_is_never_cut_and_the_draw_does_not_depend_on_the_order(patients, fractions, seed, random):
+    names = [f"p{patient}_slice{k}" for k, patient in enumerate(patients)]
+    split = source_split(names, fractions, seed, group=r"(p\d)_")
+    assert sorted(row for rows in split.values() for row in rows) == list(range(len(names)))
+    parts = {name: {patients[row] for row in rows} for name, rows in split.items()}
+    assert sum(len(part) for part in parts.values()) == len(set(patients))
+    shuffled = names.copy()
+    random.shuffle(shuffled)
+    again = source_split(shuffled, fractions, seed, group=r"(p\d)_")
+    for name, rows in split.items():
+        assert {names[row] for row in rows} == {shuffled[row] for row in again[name]}
+
+
+def test_a_group_that_matches_nothing_names_the_image():
+    with pytest.raises(UserError, match=r"data\.split\.group: 'q\[0-9\]' matches nothing in the image name 'p1'"):
+        source_split(["p1", "p2", "p3"], {"train": 0.5, "val": 0.5}, 0, group="q[0-9]")
+
+
+def test_fewer_groups_than_splits_are_refused():
+    with pytest.raises(UserError, match=r"groups of sources by 'p.' to deal: 1; give more scenes"):
+        source_split(["p1a", "p1b", "p1c"], {"train": 0.5, "val": 0.5}, 0, group="p.")

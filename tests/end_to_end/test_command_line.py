@@ -403,6 +403,74 @@ class TestCorrupt:
         assert (noisy[:20] == 255).all()
         assert (noisy != labels)[20:].mean() == pytest.approx(0.25, abs=1e-4)
 
+    def test_a_name_and_a_level_are_an_expression(self, place, works):
+        write_raster(place / "labels.tif", np.zeros((160, 160), np.uint8))
+        common = ["corrupt", place / "labels.tif", "--quiet", "-o"]
+        works(*common, place / "a.tif", "--noise", "kms", "--level", "0.1")
+        works(*common, place / "b.tif", "--noise", "kms(0.1)")
+        records = [json.loads((place / name).read_text()) for name in ("a.json", "b.json")]
+        assert records[0] == records[1]
+        assert (place / "a.card.png").stat().st_size > 10_000
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ([], ["--noise", "--like CARD"]),
+            (["--noise", "kms(0.1)", "--like", "card.json"], ["--noise", "either"]),
+            (["--noise", "kms"], ["--noise kms", "needs a level", "--level 0.4"]),
+            (["--noise", "kms(0.1)", "--level", "0.2"], ["--level 0.2", "the name of one noise"]),
+            (["--noise", "kms", "--level", "2"], ["level 2", "from 0 to 1"]),
+            (["--noise", "kmss", "--level", "0.1"], ["no noise is called 'kmss'", "kms"]),
+            (["--noise", "boundary", "--level", "3"], ["3px"]),
+            (["--like", "none.json"], ["none.json", "no such file"]),
+            (["--like", "labels.tif"], ["labels.tif", "not a JSON"]),
+            (["--like", "old.json"], ["old.json", "format None", "make the card again"]),
+        ],
+    )
+    def test_refuses_a_noise_that_is_none(self, place, fails, monkeypatch, options, words):
+        monkeypatch.chdir(place)
+        write_raster(place / "labels.tif", np.zeros((160, 160), np.uint8))
+        (place / "old.json").write_text(json.dumps({"card": {"flip_rate": {"overall": 0.1}}}))
+        fails("corrupt", "labels.tif", "-o", "n.tif", *options, words=words)
+        assert not (place / "n.tif").exists()
+
+
+class TestCard:
+    def test_polygons_and_noise_like_theirs(self, place, works):
+        grid = ["--grid", place / "scene.tif"]
+        write_fields(place / "old.gpkg", boxes=((22, 20, 82, 80),))
+        said = works("card", place / "old.gpkg", place / "fields.gpkg", *grid, "-o", place / "card.json")
+        assert "1 of 2 objects missed" in said
+        card = json.loads((place / "card.json").read_text())["card"]
+        assert card["objects"]["missed"] == 1
+        assert (place / "card.png").is_file()
+        said = works("corrupt", place / "fields.gpkg", *grid, "-o", place / "n.gpkg", "--like", place / "card.json")
+        record = json.loads((place / "n.json").read_text())
+        assert record["noise"] in said
+        assert record["like"]["card"] == card
+
+    def test_folders(self, place, works):
+        labels = np.zeros((160, 160), np.uint8)
+        labels[40:100, 30:120] = 1
+        for folder in ("old", "new"):
+            (place / folder).mkdir()
+            for k in range(2):
+                write_raster(place / folder / f"{k}.tif", np.roll(labels, k * (folder == "old"), 0))
+        works("card", place / "old", place / "new", "-o", place / "card.json", "--quiet")
+        written = json.loads((place / "card.json").read_text())
+        assert [f["errors"] for f in written["files"]] == [0, 180]
+
+    def test_refuses_what_cannot_be_compared(self, place, fails):
+        write_raster(place / "a.tif", np.zeros((160, 160), np.uint8))
+        write_raster(place / "b.tif", np.zeros((160, 150), np.uint8))
+        out = ["-o", place / "card.json"]
+        fails("card", place / "a.tif", place / "b.tif", *out, words=["160 x 160 px", "160 x 150 px", "same grid"])
+        fails("card", place / "none", place / "b.tif", *out, words=["none", "no such file"])
+        (place / "empty").mkdir()
+        fails("card", place / "empty", place / "empty", *out, words=["empty", "0 label files"])
+        fails("card", place / "scene.tif", place / "a.tif", *out, words=["scene.tif", "3 bands"])
+        assert not (place / "card.json").exists()
+
 
 def test_wrong_usage_exits_with_two(capsys, monkeypatch):
     for arguments in (["nonsense"], ["train"], ["polygons", "a.tif"], ["evaluate", "x", "--split", "all"]):

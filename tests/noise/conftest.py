@@ -39,3 +39,13 @@ def classes(parcels: NDArray[np.int32]) -> NDArray[np.uint8]:
     labels = (parcels % 4).astype(np.uint8)
     labels[:40, :50] = 255
     return labels
+
+
+@pytest.fixture(scope="session")
+def cells() -> NDArray[np.int32]:
+    """Object ids, 400 x 400: discs of radius 8 to 15 in rows, none of which touch."""
+    rows, columns = np.mgrid[:400, :400]
+    ids = np.zeros((400, 400), np.int32)
+    for k in range(81):
+        ids[np.hypot(rows - 22 - 44 * (k // 9), columns - 22 - 44 * (k % 9)) < 8 + 7 * k % 8] = k + 1
+    return ids

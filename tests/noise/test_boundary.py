@@ -97,8 +97,8 @@ def test_the_part_beyond_unknown_pixels_is_as_if_it_were_alone(parcels: NDArray[
     changed[:, 120:] = parcels[:, 120:]
     changed[:, 120:][changed[:, 120:] > 0] += 10_000
     corruption = Boundary("2px")
-    params = corruption.fit(labels, corruption.draw(labels.shape, np.random.default_rng(1)), instances=True)
-    params["last"] = labels.size
+    [params] = corruption.fit([labels], [corruption.draw(labels.shape, np.random.default_rng(1))], instances=True)
+    params["threshold"][1] = labels.size
     alone, beside = (corruption.apply(x, params, instances=True)[:, :100] for x in (labels, changed))
     assert np.array_equal(alone, beside)
 

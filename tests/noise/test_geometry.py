@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segnoise.noise.geometry import boundary_length, nearest_other
 from segnoise.noise.objects import number_objects
-from segnoise.noise.order import kth, taken
+from segnoise.noise.order import cheapest, taken
 
 
 @given(
@@ -62,10 +62,47 @@ def test_objects_are_numbered_by_their_first_pixels() -> None:
 
 
 @given(
-    hnp.arrays(np.float64, st.integers(0, 30), elements=st.sampled_from([0.0, 1.0, 2.0, np.inf])), st.integers(0, 40)
+    hnp.arrays(np.int64, hnp.array_shapes(min_dims=1, max_dims=3, max_side=6), elements=st.integers(-1, 3)),
+    st.sampled_from([np.int64, np.int16, np.int8]),
+    st.booleans(),
+    st.sampled_from([1, 30]),
 )
-def test_exactly_k_of_the_cheapest_are_taken(cost: NDArray[np.float64], k: int) -> None:
-    chosen = taken(cost, kth(cost, k))
+@settings(max_examples=60, deadline=None)
+def test_objects_are_found_as_by_walking_over_faces(
+    labels: NDArray[np.int64], dtype: type[np.signedinteger], instances: bool, factor: int
+) -> None:
+    labels = (labels * factor).astype(dtype)
+    numbers, first = number_objects(labels, labels >= 0, instances)
+    assert numbers.dtype == first.dtype == np.int64
+    seen: dict[tuple[int, ...], int] = {}
+    starts = []
+    for place in np.ndindex(labels.shape):
+        if labels[place] <= 0 or place in seen:
+            continue
+        starts.append(int(np.ravel_multi_index(place, labels.shape)))
+        if instances:
+            seen |= dict.fromkeys(map(tuple, np.argwhere(labels == labels[place]).tolist()), len(starts))
+            continue
+        front = [place]
+        while front:
+            here = front.pop()
+            inside = all(0 <= i < n for i, n in zip(here, labels.shape, strict=True))
+            if inside and here not in seen and labels[here] == labels[place]:
+                seen[here] = len(starts)
+                steps = [(a, d) for a in range(labels.ndim) for d in (-1, 1)]
+                front += [(*here[:a], here[a] + d, *here[a + 1 :]) for a, d in steps]
+    assert first.tolist() == starts
+    assert all(numbers[place] == seen.get(place, 0) for place in np.ndindex(labels.shape))
+
+
+@given(
+    st.lists(hnp.arrays(np.float64, st.integers(0, 12), elements=st.sampled_from([0.0, 1.0, 2.0, np.inf])), min_size=1),
+    st.integers(0, 40),
+)
+def test_exactly_k_of_the_cheapest_of_all_arrays_are_taken(costs: list[NDArray[np.float64]], k: int) -> None:
+    thresholds = cheapest(costs, k)
+    chosen = np.concatenate([taken(c, t) for c, t in zip(costs, thresholds, strict=True)])
+    cost = np.concatenate(costs)
     assert chosen.sum() == min(k, np.isfinite(cost).sum())
     if chosen.any() and (~chosen).any():
         assert cost[chosen].max() <= cost[~chosen].min()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segnoise.draws import generator
 from segnoise.errors import UserError
-from segnoise.noise import Kms
+from segnoise.noise import Kms, parse
 from segnoise.noise.latent import latent_correlation
 
 
@@ -43,6 +43,65 @@ def test_classes_that_the_labels_do_not_show_can_be_given() -> None:
         Kms(0.5, classes=3).corrupt(labels + 4, 1)
 
 
+T = ((0.5, 0.4, 0.1), (0.0, 1.0, 0.0), (0.2, 0.3, 0.5))
+
+
+def test_with_a_matrix_flips_go_where_its_rows_say_and_the_level_is_still_met_to_the_pixel() -> None:
+    labels = np.repeat([0, 1, 2], 300)[:, None].repeat(900, axis=1).astype(np.uint8)
+    noisy, record = Kms(0.3, rho=0.4, T=T).corrupt(labels, seed=2)
+    assert (noisy != labels).sum() == round(0.3 * labels.size)
+    confusion = np.array(record["card"]["confusion"])
+    assert confusion[1].tolist() == [0, 300 * 900, 0]
+    assert confusion[0, 1] / confusion[0, 1:].sum() == pytest.approx(0.8, abs=0.02)
+    assert confusion[2, 0] / confusion[2, :2].sum() == pytest.approx(0.4, abs=0.02)
+
+
+def test_a_matrix_leaves_the_field_that_says_where_labels_flip_as_it_is(classes: NDArray[np.uint8]) -> None:
+    alike = tuple(tuple(0.7 if i == j else 0.1 for j in range(4)) for i in range(4))
+    plain, _ = Kms(0.2).corrupt(classes, seed=3)
+    written, _ = parse(f"kms(0.2, T={alike})").corrupt(classes, seed=3)
+    assert np.array_equal(plain != classes, written != classes)
+
+
+def test_neighbours_that_flip_take_the_same_class_more_often_than_by_chance() -> None:
+    labels = np.zeros((300, 300), dtype=np.uint8)
+    matrix = ((0.4, 0.3, 0.3), (0, 1, 0), (0, 0, 1))
+    noisy, _ = Kms(0.4, rho=0.95, T=matrix).corrupt(labels, seed=4)
+    both = (noisy[:, 1:] > 0) & (noisy[:, :-1] > 0)
+    assert (noisy[:, 1:] == noisy[:, :-1])[both].mean() > 0.8
+
+
+def test_a_level_beyond_the_classes_that_may_flip_says_so() -> None:
+    labels = np.repeat([0, 1], [30, 70]).reshape(10, 10)
+    noisy, record = Kms(0.5, T=((0.5, 0.5), (0, 1))).corrupt(labels, seed=5)
+    assert (noisy == 1).all()
+    assert record["params"][0]["met"] == 0.3
+    assert record["params"][0]["why"] == "T lets 30 of 100 pixels flip"
+    ids, record = Kms(0.3, T=((1, 0), (0.5, 0.5))).corrupt(labels, seed=5, instances=True)
+    assert not ids[labels == 0].any()
+    assert (ids != labels).sum() == 30
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("kms(0.2, T=((0.5, 0.4), (0, 1)))", "row 0 of T sums to 0.9"),
+        ("kms(0.2, classes=3, T=((0.5, 0.5), (0, 1)))", "T has 2 rows, but classes is 3"),
+    ],
+)
+def test_a_matrix_that_makes_no_sense_is_refused(expression: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(expression)
+
+
+def test_a_matrix_must_fit_the_classes() -> None:
+    with pytest.raises(UserError, match="kms: the labels hold class 3, but there are 2 classes"):
+        Kms(0.2, T=((0.5, 0.5), (0, 1))).corrupt(np.array([0, 3]), seed=0)
+    with pytest.raises(UserError, match="kms: written for 3 classes, but there are 2 classes"):
+        Kms(0.2, T=T).corrupt(np.array([0, 1]), seed=0, num_classes=2)
+    assert parse(str(Kms(0.2, T=T))) == Kms(0.2, T=T)
+
+
 def test_on_instances_flips_make_holes_and_new_objects(parcels: NDArray[np.int32]) -> None:
     noisy, record = Kms(0.2).corrupt(parcels, seed=6, instances=True)
     changed = noisy != parcels
@@ -65,7 +124,8 @@ def test_an_id_type_that_is_too_small_is_refused() -> None:
 def test_the_card_finds_the_latent_correlation(rho: float, level: float) -> None:
     labels = np.zeros((1024, 1024), dtype=np.uint8)
     corruption = Kms(level, rho=(rho, 0.6))
-    noisy, _ = corruption.fit_apply(labels, corruption.draw(labels.shape, generator(int(100 * rho), str(level))))
+    drawn = corruption.draw(labels.shape, generator(int(100 * rho), str(level)))
+    noisy, _ = corruption.fit_apply([labels], [drawn])[0]
     latent = latent_correlation(noisy != labels, labels == 0)
     assert latent is not None
     assert latent["rho"] == pytest.approx([rho, 0.6], abs=0.02)

@@ -69,7 +69,7 @@ def test_an_objects_fate_does_not_depend_on_the_other_objects() -> None:
         labels[10 * (k // 6) : 10 * (k // 6) + 5, 10 * (k % 6) : 10 * (k % 6) + 5] = k + 1
     corruption = Omission(0.5)
     params = corruption.draw(labels.shape, np.random.default_rng(0))
-    fitted = corruption.fit(labels, params, instances=True)
+    [fitted] = corruption.fit([labels], [params], instances=True)
     whole = corruption.apply(labels, fitted, instances=True)
     fewer = np.where(labels % 2 == 0, labels, 0)
     part = corruption.apply(fewer, {**fitted, "threshold": [fitted["threshold"][0], labels.size]}, instances=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from segnoise.data import IGNORE_INDEX, Region, Source, WindowDataset, collate
+from segnoise.data import IGNORE_INDEX, Region, Source
 from segnoise.errors import UserError
+from segnoise.evaluation.averaged import Averaged
+from segnoise.evaluation.labelerrors import label_errors
 from segnoise.inference import predict_array
 from segnoise.metrics import (
     BoundaryCounts,
@@ -104,7 +105,7 @@ def run_folder(run: str | Path) -> Path:
 
 
 def score_regions(
-    model: Model,
+    model: Model | Averaged,
     prepared: Prepared,
     regions: Sequence[Region],
     objects: bool = True,
@@ -156,24 +157,7 @@ def _objects(truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any
 
 def detection(model: Model, prepared: Prepared, device: str = "cpu", split: str = "train") -> DetectionCurve:
     """How well the run's label-error map finds the wrong labels of a split whose clean labels are known."""
-    if prepared.clean is None:
-        raise ValueError("the clean labels are not known")
-    data = model.config.data
-    dataset = WindowDataset(
-        prepared.sources, prepared.given, prepared.regions[split], (data.window,) * len(prepared.sources[0].shape),
-        prepared.scaling, seed=model.config.seed, clean=prepared.clean,
-    ).fixed_windows()  # fmt: skip
-    curve = DetectionCurve()
-    system = model.system.to(device).eval()
-    for start in range(0, len(dataset), 8):
-        batch = collate([dataset[k] for k in range(start, min(start + 8, len(dataset)))])
-        tensors = {k: v.to(device) for k, v in batch.items() if isinstance(v, torch.Tensor) and k != "clean"}
-        _, result = system.inspect(tensors)
-        clean = batch["clean"]
-        valid = (batch["mask"] != IGNORE_INDEX) & (clean != IGNORE_INDEX)
-        wrong = (batch["mask"] != clean)[valid]
-        curve.add(result.label_error.cpu()[valid].numpy(), wrong.numpy())
-    return curve
+    return label_errors([model], prepared, device, split).curve
 
 
 def write_metrics(metrics: dict[str, Any], path: Path, overwrite: bool = True) -> None:

@@ -1,0 +1,149 @@
+"""Objects that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from segnoise.draws import generator, uniforms
+from segnoise.noise.base import Corruption, Params, check_share, key_of
+from segnoise.noise.board import Board
+from segnoise.noise.geometry import known_labels
+from segnoise.noise.length import spacing_of
+from segnoise.noise.level import verdict
+from segnoise.noise.objects import number_objects
+from segnoise.noise.order import count_of
+
+
+@dataclass(frozen=True)
+class Commission(Corruption):
+    """Copies of real objects of the same image appear at random free places, flipped and turned at random.
+
+    Objects are copied in the order of one uniform number U_o each until the copies over the true objects of all
+    images are the asked share, each object at most once. A copy is turned by one of the axis flips and permutations
+    (axes of equal spacing only, so that it keeps its shape), each alike, and lies where each free place is as likely:
+    no unknown pixel is covered, no object of its class (no object at all among instances) and no other copy is
+    covered or touched. A copy that finds no place leaves its turn to the next object. Among instances it gets a new
+    id.
+
+    Args:
+        rate: extra objects over true ones.
+
+    Raises:
+        UserError: a value outside its range.
+
+    >>> labels = np.zeros((9, 9), dtype=np.uint8)
+    >>> labels[1:3, 1:5] = labels[6, 6] = 1
+    >>> noisy, record = Commission(1).corrupt(labels, seed=3)
+    >>> int(labels.sum()), int(noisy.sum()), record["params"][0]["met"]
+    (9, 18, 1.0)
+    """
+
+    rate: float
+    name: ClassVar[str] = "commission"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", check_share(self.name, "rate", self.rate))
+
+    def __str__(self) -> str:
+        return f"commission({self.rate!r})"
+
+    def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
+        return {"name": self.name, "rate": self.rate, "key": key_of(generator)}
+
+    def fit(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> list[Params]:
+        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
+
+    def apply(
+        self,
+        labels: NDArray[Any],
+        params: Params,
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+    ) -> NDArray[Any]:
+        copies = _Copies(labels, params["key"], instances, spacing)
+        for number in np.argsort(copies.uniform, kind="stable")[: params["tried"]]:
+            copies.add(int(number))
+        return copies.board.labels
+
+    def fit_apply(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        instances: bool = False,
+        spacing: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> list[tuple[NDArray[Any], Params]]:
+        every = [_Copies(x, p["key"], instances, spacing) for x, p in zip(images, params, strict=True)]
+        image = np.concatenate([np.zeros(0, np.int64), *(np.full(len(c.uniform), k) for k, c in enumerate(every))])
+        number = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(c.uniform)) for c in every)])
+        order = np.argsort(np.concatenate([np.zeros(0), *(c.uniform for c in every)]), kind="stable")
+        asked, added = count_of(self.rate, len(order)), 0
+        tried = [0] * len(images)
+        for candidate in order:
+            if added == asked:
+                break
+            added += every[image[candidate]].add(int(number[candidate]))
+            tried[image[candidate]] += 1
+        why = f"whole objects, of which the labels have {len(order)}, come no nearer"
+        if added < asked:
+            why = f"of {asked} copies {added} found a free place"
+        common = verdict(self.rate, added / len(order) if len(order) else 0.0, why)
+        done = zip(every, params, tried, strict=True)
+        return [(copies.board.labels, {**p, **common, "tried": count}) for copies, p, count in done]
+
+
+class _Copies:
+    """The objects of one image, each with its uniform number, and the image with the copies added so far."""
+
+    def __init__(self, labels: NDArray[Any], key: int, instances: bool, spacing: Sequence[float] | None) -> None:
+        known = known_labels(labels, instances)
+        self._numbers, self._first = number_objects(labels, known, instances)
+        self._boxes = ndimage.find_objects(self._numbers)
+        self._labels, self._key, self._instances = labels, key, instances
+        self._turns = turns(labels.ndim, spacing)
+        self._next = max(int(labels.max(initial=0)), 0) + 1
+        self.board = Board(labels, known)
+        self.uniform = uniforms(self._first, key, "object")
+
+    def add(self, number: int) -> bool:
+        """Whether a copy of the object found a place; what is drawn depends on this object alone."""
+        value = self._next if self._instances else int(self._labels.ravel()[self._first[number]])
+        if self._instances and value > np.iinfo(self._labels.dtype).max:
+            return False
+        rng = generator(self._key, "copy", int(self._first[number]))
+        mask = self._numbers[self._boxes[number]] == number + 1
+        room = np.array(self._labels.shape)
+        fitting = [turn for turn in self._turns if (np.array(mask.shape)[list(turn[0])] <= room).all()]
+        axes, flips = fitting[int(rng.integers(len(fitting)))]
+        mask = np.flip(mask.transpose(axes), tuple(a for a, flipped in enumerate(flips) if flipped))
+        corner = self.board.place(mask, None if self._instances else value, rng)
+        if corner is None:
+            return False
+        self.board.paste(mask, corner, value)
+        self._next += self._instances
+        return True
+
+
+def turns(axes: int, spacing: Sequence[float] | None) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:
+    """The axis permutations and flips that keep a shape: eight in 2-D if pixels are square, else four.
+
+    >>> len(turns(2, None)), len(turns(2, (1, 2))), len(turns(3, None)), len(turns(3, (5, 1, 1)))
+    (8, 4, 48, 16)
+    """
+    side = spacing_of(spacing) or (1.0,) * axes
+    kept = [order for order in permutations(range(axes)) if all(side[a] == side[order[a]] for a in range(axes))]
+    return list(product(kept, product((False, True), repeat=axes)))
