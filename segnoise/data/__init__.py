@@ -17,6 +17,7 @@ from segnoise.data.image import ImageLabels, ImageSource
 from segnoise.data.pairing import Pair, find_images, is_vector, pair_labels, read_table
 from segnoise.data.polygons import read_polygons
 from segnoise.data.raster import RasterLabels, RasterSource, check_same_bands
+from segnoise.data.resident import keep_in_memory
 from segnoise.data.sample import IGNORE_INDEX, Meta, Sample, collate
 from segnoise.data.scaling import Scaling, fit_scaling
 from segnoise.data.source import ArrayLabels, ArraySource, Labels, Source
@@ -53,6 +54,7 @@ __all__ = [
     "fit_scaling",
     "geotiff",
     "is_vector",
+    "keep_in_memory",
     "orient",
     "pair_labels",
     "pixel_spacing",

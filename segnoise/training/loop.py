@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segnoise.config import Config
-from segnoise.data import Region, Sample, WindowDataset, collate
+from segnoise.data import Region, Sample, WindowDataset, collate, keep_in_memory
 from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.metrics import confusion_matrix, scores
@@ -214,26 +214,23 @@ class _Loop:
         self.system = system
         self.scaling = prepared.scaling
         data, training, world = config.data, config.training, fabric.world_size
-        self.val_set = self._dataset(prepared, prepared.regions["val"]).fixed_windows()
-        samples = data.samples_per_epoch or len(self._dataset(prepared, prepared.regions["train"]))
+        self.sources, self.given = keep_in_memory(prepared.sources, prepared.given)
+        self.val_set = self._dataset(prepared.regions["val"]).fixed_windows()
+        samples = data.samples_per_epoch or len(self._dataset(prepared.regions["train"]))
         self.per_epoch = math.ceil(samples / (training.batch_size * world))
         self.total = self.per_epoch * training.epochs
         # Batches are whole: an epoch is rounded up to full batches on all ranks.
-        self.train_set = self._dataset(
-            prepared, prepared.regions["train"], True, self.per_epoch * training.batch_size * world
-        )
+        self.train_set = self._dataset(prepared.regions["train"], True, self.per_epoch * training.batch_size * world)
         self.started = time.monotonic() - state.seconds
 
-    def _dataset(
-        self, prepared: Prepared, regions: list[Region], training: bool = False, samples: int | None = None
-    ) -> WindowDataset:
+    def _dataset(self, regions: list[Region], training: bool = False, samples: int | None = None) -> WindowDataset:
         data = self.config.data
         return WindowDataset(
-            prepared.sources,
-            prepared.given,
+            self.sources,
+            self.given,
             regions,
-            (data.window,) * len(prepared.sources[0].shape),
-            prepared.scaling,
+            (data.window,) * len(self.sources[0].shape),
+            self.scaling,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,
