@@ -40,7 +40,7 @@ def sample_field(
     first_gain, *gains = (math.sqrt(1 - r * r) for r in rhos)
     gain = np.full(field.shape[1:], scale)
     for axis, g in enumerate(gains):
-        np.moveaxis(gain, axis, 0)[1:] *= g
+        gain.swapaxes(0, axis)[1:] *= g
     rows = max(1, _BLOCK * len(field) // field.size)
     # What fits into the cache is drawn and filtered before the next is drawn.
     for start in range(0, len(field), rows):
@@ -72,7 +72,7 @@ def _scan(field: NDArray[np.float64], rho: float, axis: int) -> None:
     >>> x
     array([1.   , 0.5  , 0.25 , 8.125])
     """
-    line = np.moveaxis(field, axis, 0)
+    line = field.swapaxes(0, axis)
     size = len(line)
     if size < 2 or rho == 0:
         return

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 TRIES = 1000
 """A copy that fits at none of so many random places is given up."""
@@ -54,8 +53,9 @@ class Board:
         room = np.array(self._values.shape) - 2 - mask.shape
         if (room < 0).any():
             return None
-        body = np.pad(mask, 1)
-        guard = ndimage.binary_dilation(body, np.ones((3,) * mask.ndim)) if apart else body
+        body = np.zeros([n + 2 for n in mask.shape], dtype=bool)
+        body[self._inside] = mask
+        guard = _touched(body) if apart else body
         steps = np.array(self._values.strides) // self._values.itemsize
         guarded, covered = _probes(guard, steps), _probes(body, steps)
         every = rng.integers(0, room + 1, size=(TRIES, mask.ndim))
@@ -84,7 +84,20 @@ class Board:
         return values > 0 if kind is None else values == kind
 
 
+def _touched(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask and all that shares a face, an edge or a corner with it."""
+    grown = mask
+    for axis in range(mask.ndim):
+        there = grown.swapaxes(0, axis)
+        grown = grown.copy()
+        here = grown.swapaxes(0, axis)
+        here[1:] |= there[:-1]
+        here[:-1] |= there[1:]
+    return grown
+
+
 def _probes(mask: NDArray[np.bool_], steps: NDArray[np.int64]) -> NDArray[np.int64]:
     """The flat indices of a few pixels of the mask, spread over it, from its first corner."""
-    pixels = np.argwhere(mask) @ steps
-    return pixels[np.linspace(0, len(pixels) - 1, min(_PROBES, len(pixels))).astype(np.int64)]
+    pixels = np.flatnonzero(mask)
+    some = pixels[:: max(1, len(pixels) // _PROBES)]
+    return sum(place * step for place, step in zip(np.unravel_index(some, mask.shape), steps, strict=True))

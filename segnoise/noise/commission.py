@@ -126,8 +126,10 @@ class _Copies:
             return False
         rng = generator(self._key, "copy", int(self._first[number]))
         mask = self._numbers[self._boxes[number]] == number + 1
-        room = np.array(self._labels.shape)
-        fitting = [turn for turn in self._turns if (np.array(mask.shape)[list(turn[0])] <= room).all()]
+        room = self._labels.shape
+        fitting = self._turns
+        if max(mask.shape) > min(room):
+            fitting = [turn for turn in self._turns if (np.array(mask.shape)[list(turn[0])] <= room).all()]
         axes, flips = fitting[int(rng.integers(len(fitting)))]
         mask = np.flip(mask.transpose(axes), tuple(a for a, flipped in enumerate(flips) if flipped))
         corner = self.board.place(mask, None if self._instances else value, rng)

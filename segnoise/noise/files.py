@@ -64,6 +64,7 @@ def corrupt_file(
     noisy, record = corruption.corrupt(source.labels, seed, source.instances, source.spacing)
     if like is not None:
         record["like"] = {"file": Path(like).name, "card": card}
+    source.save(noisy, out, overwrite)
     from segnoise.noise.page import write_page
 
     write_page(
@@ -75,7 +76,6 @@ def corrupt_file(
         title=str(corruption),
         overwrite=overwrite,
     )
-    source.save(noisy, out, overwrite)
     with atomic_output(record_path(out), overwrite) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
     return record

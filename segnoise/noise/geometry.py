@@ -110,7 +110,7 @@ def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask and all that shares a face with it."""
     grown = mask.copy()
     for axis in range(mask.ndim):
-        here, there = np.moveaxis(grown, axis, 0), np.moveaxis(mask, axis, 0)
+        here, there = grown.swapaxes(0, axis), mask.swapaxes(0, axis)
         here[1:] |= there[:-1]
         here[:-1] |= there[1:]
     return grown

@@ -217,9 +217,15 @@ class _Buildings:
         before = self._numbers[box] == number
         after = before | ~self._known[box] if erodes else before
         after = np.pad(after, ahead, constant_values=erodes)
+        combine = np.logical_and if erodes else np.logical_or
         for axis in range(after.ndim):
-            shifted = [np.roll(after, step, axis) for step in range(-back, ahead + 1)]
-            after = np.logical_and.reduce(shifted) if erodes else np.logical_or.reduce(shifted)
+            there = after.swapaxes(0, axis)
+            after = after.copy()
+            here = after.swapaxes(0, axis)
+            for step in range(1, ahead + 1):
+                combine(here[step:], there[:-step], out=here[step:])
+            for step in range(1, back + 1):
+                combine(here[:-step], there[step:], out=here[:-step])
         after = after[tuple(slice(ahead, ahead + n) for n in before.shape)]
         return box, before, after & before if erodes else after
 

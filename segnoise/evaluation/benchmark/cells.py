@@ -77,7 +77,7 @@ def canonical(run: Mapping[str, Any]) -> dict[str, Any]:
     content["network"] = {"name": config.network.name, **content.get("network", {})}
     for key in ("devices", "accelerator", "workers"):
         content.get("training", {}).pop(key, None)
-    return content
+    return {key: value for key, value in content.items() if value != {}}
 
 
 def settings_of(entry: SetEntry) -> dict[str, Any]:

@@ -157,12 +157,11 @@ class _Work:
             "folder": str((self.store.folder / "data").resolve()),
             "runs": [cell.run for cell in first.values()],
         }
-        for _, reply in pool.work([request]):
-            if "data" in reply:
-                found: dict[str, dict[str, Any]] = reply["data"]
-                return found
+        ((_, reply),) = pool.work([request])
+        if "data" not in reply:
             raise UserError(str(reply.get("refused", reply.get("died"))))
-        raise ValueError("a worker gave no answer")
+        found: dict[str, dict[str, Any]] = reply["data"]
+        return found
 
     def _request(self, cells: Sequence[Cell], data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """The cells of a job as ordinary runs, with the paths of this machine."""
@@ -219,7 +218,8 @@ class _Work:
         left = cells - finished
         if left:
             time = "unknown, for no cell of some set is finished" if seconds is None else f"about {duration(seconds)}"
-            said += f", {left} to do{kinds}; time with {self.jobs} jobs: {time}"
+            processes = "1 job" if self.jobs == 1 else f"{self.jobs} jobs"
+            said += f", {left} to do{kinds}; time with {processes}: {time}"
         return Outcome(cells, finished, failed, seconds, said)
 
 

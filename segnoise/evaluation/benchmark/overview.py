@@ -45,28 +45,26 @@ def ranks_of(units: Units) -> Ranks | None:
 
 
 def rank_table(study: Study) -> Table:
-    """Mean ranks over units, and signed-rank tests of each method against plain training over the same units."""
+    """Mean ranks over units, and signed-rank tests over the same units against plain training and against the best
+    method, which is the one with the highest mean score.
+    """
     units = units_of(study)
     ranks = ranks_of(units)
-    base = units.methods.index(PLAIN)
-    differences = {
-        method: [u[k] - u[base] for u in units.scores if u[k] is not None and u[base] is not None]  # type: ignore[operator]
-        for k, method in enumerate(units.methods)
-        if method != PLAIN
-    }
-    tests = {method: signed_rank(values) for method, values in differences.items()}
-    corrected = dict(zip(tests, holm(list(tests.values())), strict=True))
+    best = _best(units)
+    above = {method: _differences(units, method, PLAIN) for method in units.methods}
+    to_plain, to_best = (_tests(units, other) for other in (PLAIN, best))
     order = range(len(units.methods)) if ranks is None else np.argsort(ranks.mean, kind="stable")
     lines = []
     for k in order:
         method = units.methods[k]
-        better = sum(value > 0 for value in differences.get(method, []))
+        counted = f"{sum(value > 0 for value in above[method])} of {len(above[method])}"
         lines.append(
             [
                 method,
                 DASH if ranks is None else f"{ranks.mean[k]:.2f}",
-                DASH if method == PLAIN else f"{better} of {len(differences[method])}",
-                DASH if method == PLAIN else p_value(corrected[method]),
+                DASH if method == PLAIN else counted,
+                p_value(to_plain.get(method)),
+                "best" if method == best else p_value(to_best.get(method)),
             ]
         )
     if ranks is None:
@@ -76,7 +74,34 @@ def rank_table(study: Study) -> Table:
             f"{ranks.units} units; Friedman p {p_value(ranks.p)}; mean ranks that differ by less than "
             f"{ranks.critical:.2f} (Nemenyi, 5 %) are not told apart."
         )
-    return Table(["method", "mean rank", f"units above {PLAIN}", "signed-rank p (Holm)"], lines, [note])
+    columns = ["method", "mean rank", f"units above {PLAIN}", f"p against {PLAIN}", "p against the best"]
+    tested = "p-values are of Wilcoxon's signed-rank test over units (six or more), corrected by Holm."
+    return Table(columns, lines, [note, tested])
+
+
+def _best(units: Units) -> str | None:
+    """The method with the highest mean score among those without a missing one."""
+    means = {
+        method: float(np.mean(values))
+        for method, values in zip(units.methods, zip(*units.scores, strict=True), strict=False)
+        if None not in values
+    }
+    return max(means, key=lambda method: means[method]) if means else None
+
+
+def _differences(units: Units, method: str, other: str | None) -> list[float]:
+    """Scores of a method minus those of another, over the units that have both."""
+    if other is None:
+        return []
+    a, b = units.methods.index(method), units.methods.index(other)
+    pairs = [(u[a], u[b]) for u in units.scores]
+    return [x - y for x, y in pairs if x is not None and y is not None]
+
+
+def _tests(units: Units, other: str | None) -> dict[str, float | None]:
+    """Corrected p-values of all methods against one."""
+    methods = [method for method in units.methods if method != other]
+    return dict(zip(methods, holm([signed_rank(_differences(units, m, other)) for m in methods]), strict=True))
 
 
 def agreement_table(study: Study) -> Table | None:

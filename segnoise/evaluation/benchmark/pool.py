@@ -112,10 +112,11 @@ class Pool:
                             yield request, {"died": worker.last_words()}
                         worker.end()
                         continue
+                    # Before anything is yielded, for the caller may have heard enough and not come back.
+                    if answers and answers[-1].get("done"):
+                        worker.request = None
                     for reply in answers:
-                        if reply.get("done"):
-                            worker.request = None
-                        elif request is not None:
+                        if request is not None and not reply.get("done"):
                             yield request, reply
 
     def _start(self) -> _Worker:

@@ -153,13 +153,15 @@ def _wrong_labels(models: Sequence[Model], prepared: Prepared, device: str) -> d
         "label_error_ece": found.calibration.ece(),
         "memorised": found.memorised,
         "flip_rate": found.wrong / found.labels if found.labels else None,
-        "noise_met": json.dumps([_mean(met) for met in steps]),
+        "noise_met": json.dumps([_common(met) for met in steps]),
         "noise_why": next((reason for reason in reasons if reason), None),
     }
 
 
-def _mean(values: Sequence[Any]) -> float | None:
-    """The level met over all sources; it is the same in each record where it was solved over the set."""
+def _common(values: Sequence[Any]) -> Any:
+    """The level met over all sources: what all records say, or the mean where levels were met in several sets."""
+    if all(value == values[0] for value in values):
+        return values[0]
     known = [float(value) for value in values if isinstance(value, int | float)]
     return sum(known) / len(known) if known else None
 

@@ -42,11 +42,9 @@ def answer(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _provide(request: dict[str, Any]) -> dict[str, Any]:
-    from segnoise.config import make_config
     from segnoise.evaluation.benchmark.description import SetEntry
     from segnoise.evaluation.benchmark.noisetext import check_noises
     from segnoise.evaluation.benchmark.provide import provide
-    from segnoise.training import build_system
 
     check_noises(request["noises"])
     found = {
@@ -54,8 +52,16 @@ def _provide(request: dict[str, Any]) -> dict[str, Any]:
         for name, entry in request["sets"].items()
     }
     for run in request["runs"]:
-        build_system(make_config(run), in_channels=3, weights=False)
+        _check_options(run)
     return found
+
+
+def _check_options(run: dict[str, Any]) -> None:
+    """Builds network and method once, so that a wrong option is one line and not a failure of every cell."""
+    from segnoise.config import make_config
+    from segnoise.training import build_system
+
+    build_system(make_config(run), in_channels=3, weights=False)
 
 
 def _end_with(parent: int) -> None:
