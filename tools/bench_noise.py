@@ -268,12 +268,13 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 8192, 16384], help="of the maps for kms")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for rows in (
-        kms_rows(args.rounds, args.sides),
-        apply_rows(args.rounds, args.side),
-        process_rows(args.rounds),
-    ):
-        print("\n".join(rows), end="\n\n", flush=True)
+    parts: tuple[Callable[[], list[str]], ...] = (
+        lambda: kms_rows(args.rounds, args.sides),
+        lambda: apply_rows(args.rounds, args.side),
+        lambda: process_rows(args.rounds),
+    )
+    for rows in parts:
+        print("\n".join(rows()), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def sample_field(
     for axis, g in enumerate(gains):
         gain.swapaxes(0, axis)[1:] *= g
     rows = max(1, _BLOCK * len(field) // field.size)
+    work = np.empty(field[:rows].size)
     # What fits into the cache is drawn and filtered before the next is drawn.
     for start in range(0, len(field), rows):
         block = field[start : start + rows]
@@ -49,10 +50,10 @@ def sample_field(
         block *= gain
         block[0 if start else 1 :] *= first_gain
         for axis in range(1, len(shape)):
-            _scan(block, rhos[axis], axis)
+            _scan(block, rhos[axis], axis, work)
         if start:
             block[0] += rhos[0] * field[start - 1]
-        _scan(block, rhos[0], 0)
+        _scan(block, rhos[0], 0, work)
     return field
 
 
@@ -60,15 +61,15 @@ _BLOCK = 2**18
 """Pixels drawn and filtered together: 2 MiB."""
 
 
-def _scan(field: NDArray[np.float64], rho: float, axis: int) -> None:
-    """``u_j = x_j + rho u_{j-1}`` along an axis, in place.
+def _scan(field: NDArray[np.float64], rho: float, axis: int, work: NDArray[np.float64]) -> None:
+    """``u_j = x_j + rho u_{j-1}`` along an axis, in place; ``work`` is as large as the field and holds nothing.
 
     Far apart, a line of numbers at a time. Next to each other, by cyclic reduction: the odd elements
     ``x_{2i+1} + rho x_{2i}`` are such a sequence themselves, with rho squared, and the even ones follow from them, so
     that every step is one operation on many numbers.
 
     >>> x = np.array([1.0, 0.0, 0.0, 8.0])
-    >>> _scan(x, 0.5, 0)
+    >>> _scan(x, 0.5, 0, np.empty(4))
     >>> x
     array([1.   , 0.5  , 0.25 , 8.125])
     """
@@ -77,18 +78,21 @@ def _scan(field: NDArray[np.float64], rho: float, axis: int) -> None:
     if size < 2 or rho == 0:
         return
     if line[0].size >= _LINE:
-        step = np.empty(line.shape[1:])
+        step = work[: line[0].size].reshape(line.shape[1:])
         for before, here in itertools.pairwise(line):
             np.multiply(before, rho, out=step)
             here += step
         return
-    even = line[0::2]
-    odd = rho * even[: size // 2]
-    odd += line[1::2]
-    _scan(odd, rho * rho, 0)
-    line[1::2] = odd
-    odd *= rho
-    even[1:] += odd[: (size - 1) // 2]
+    even, odd = line[0::2], line[1::2]
+    half = (*field.shape[:axis], size // 2, *field.shape[axis + 1 :])
+    reduced = work[: math.prod(half)].reshape(half)
+    across = reduced.swapaxes(0, axis)
+    np.multiply(even[: size // 2], rho, out=across)
+    across += odd
+    _scan(reduced, rho * rho, axis, work[reduced.size :])
+    odd[...] = across
+    across *= rho
+    even[1:] += across[: (size - 1) // 2]
 
 
 _LINE = 4096

@@ -88,7 +88,8 @@ class Boundary(Corruption):
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
     ) -> list[Params]:
-        return self._solve(params, [_reach(x, p, instances, spacing) for x, p in zip(images, params, strict=True)])
+        reaches = [_reach(x, p, instances, spacing) for x, p in zip(images, params, strict=True)]
+        return self._solve(images, params, reaches, instances, spacing)
 
     def apply(
         self,
@@ -108,12 +109,20 @@ class Boundary(Corruption):
         num_classes: int | None = None,
     ) -> list[tuple[NDArray[Any], Params]]:
         reaches = [_reach(x, p, instances, spacing) for x, p in zip(images, params, strict=True)]
-        fitted = self._solve(params, reaches)
+        fitted = self._solve(images, params, reaches, instances, spacing)
         return [(_move(x, p, reach), p) for x, p, reach in zip(images, fitted, reaches, strict=True)]
 
-    def _solve(self, params: Sequence[Params], reaches: Sequence[_Reach]) -> list[Params]:
+    def _solve(
+        self,
+        images: Sequence[NDArray[Any]],
+        params: Sequence[Params],
+        reaches: Sequence[_Reach],
+        instances: bool,
+        spacing: Sequence[float] | None,
+    ) -> list[Params]:
         asked, bias = self.displacement.value, self.bias.value
-        length = sum(reach.length for reach in reaches)
+        pixels = [self.displacement.pixel(spacing, x.ndim) for x in images]
+        length = sum(boundary_length(x, known_labels(x, instances), p) for x, p in zip(images, pixels, strict=True))
 
         def level(taken: Sequence[NDArray[np.bool_]]) -> float:
             changed = sum(r.cell * np.count_nonzero(t) for r, t in zip(reaches, taken, strict=True))
@@ -152,8 +161,7 @@ class _Reach(NamedTuple):
     distance: NDArray[np.float64]  # to the boundary, in the displacement's unit
     pull: NDArray[np.float64]  # the field at the boundary point, positive where it favours the other label
     grows: NDArray[np.bool_]  # the other label is the larger one
-    length: float
-    cell: float
+    cell: float  # area of a pixel
 
     def cost(self) -> NDArray[np.float64]:
         """The scale at which a pixel flips without bias."""
@@ -177,19 +185,11 @@ def _reach(labels: NDArray[Any], params: Params, instances: bool, spacing: Seque
     grows = labels.ravel()[other] > labels.ravel()[pixels]
     # Both sides of a boundary must read the field at the same place, so it is read on the larger label's side.
     point = np.where(grows, other, nearest.ravel()[other])
-    field = sample_field(labels.shape, params["rho"], generator(params["key"], "displacement")).ravel()[point]
-    pull = np.where(grows, field, -field)
+    pull = sample_field(labels.shape, params["rho"], generator(params["key"], "displacement")).ravel()[point]
+    np.negative(pull, out=pull, where=~grows)
     moves = (pull > 0) | (params["bias"] != 0)
     pixels = pixels[moves]
-    return _Reach(
-        pixels,
-        other[moves],
-        distance.ravel()[pixels],
-        pull[moves],
-        grows[moves],
-        boundary_length(labels, known, pixel),
-        math.prod(pixel),
-    )
+    return _Reach(pixels, other[moves], distance.ravel()[pixels], pull[moves], grows[moves], math.prod(pixel))
 
 
 def _length(what: str, value: Length | str | float) -> Length:

@@ -85,7 +85,7 @@ def nearest_other(
     """
     found = np.full(labels.shape, -1, dtype=np.int64)
     distance = np.full(labels.shape, np.inf)
-    index = np.arange(labels.size).reshape(labels.shape)
+    strides = [math.prod(labels.shape[axis + 1 :]) for axis in range(labels.ndim)]
     region = np.zeros(labels.shape, dtype=np.int32)
     region[known] = compact(labels[known])[1] + 1
     for number, box in enumerate(ndimage.find_objects(region), start=1):
@@ -96,13 +96,21 @@ def nearest_other(
         if not across.any():
             continue
         nearest = ndimage.distance_transform_edt(~across, sampling=pixel, return_distances=False, return_indices=True)
-        steps, metric = 0.0, 0.0
-        target = tuple(axis[inside] for axis in nearest)
-        for there, here, side in zip(target, np.nonzero(inside), pixel, strict=True):
-            square = np.square(there - here, dtype=np.float64)
-            steps, metric = steps + square, metric + square * (side * side)
-        found[padded][inside] = index[padded][target]
-        distance[padded][inside] = np.sqrt(metric) * (1 - 0.5 / np.sqrt(steps))
+        every = np.flatnonzero(inside)
+        for start in range(0, len(every), _CHUNK):
+            own = every[start : start + _CHUNK]
+            here = np.unravel_index(own, inside.shape)
+            steps, metric = np.zeros(len(own)), np.zeros(len(own))
+            place, other = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
+            for axis, side in enumerate(pixel):
+                there = nearest[axis].reshape(-1)[own]
+                square = np.square(there - here[axis], dtype=np.float64)
+                steps += square
+                metric += square * (side * side)
+                place += (here[axis] + padded[axis].start) * strides[axis]
+                other += (there + padded[axis].start) * strides[axis]
+            found.reshape(-1)[place] = other
+            distance.reshape(-1)[place] = np.sqrt(metric) * (1 - 0.5 / np.sqrt(steps))
     return found, distance
 
 
@@ -114,3 +122,7 @@ def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         here[1:] |= there[:-1]
         here[:-1] |= there[1:]
     return grown
+
+
+_CHUNK = 2**17
+"""Pixels looked at together, few enough to stay in the processor's cache."""

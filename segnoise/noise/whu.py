@@ -215,8 +215,9 @@ class _Buildings:
             for s, n in zip(self._boxes[number - 1], self._clean.shape, strict=True)
         )
         before = self._numbers[box] == number
-        after = before | ~self._known[box] if erodes else before
-        after = np.pad(after, ahead, constant_values=erodes)
+        inner = tuple(slice(ahead, ahead + n) for n in before.shape)
+        after = np.full([n + 2 * ahead for n in before.shape], erodes)
+        after[inner] = before | ~self._known[box] if erodes else before
         combine = np.logical_and if erodes else np.logical_or
         for axis in range(after.ndim):
             there = after.swapaxes(0, axis)
@@ -226,7 +227,7 @@ class _Buildings:
                 combine(here[step:], there[:-step], out=here[step:])
             for step in range(1, back + 1):
                 combine(here[:-step], there[step:], out=here[:-step])
-        after = after[tuple(slice(ahead, ahead + n) for n in before.shape)]
+        after = after[inner]
         return box, before, after & before if erodes else after
 
     def add(self, number: int) -> bool:
