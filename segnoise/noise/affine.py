@@ -90,16 +90,6 @@ class Affine(Corruption):
             "key": key_of(generator),
         }
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
-
     def apply(
         self,
         labels: NDArray[Any],

@@ -57,7 +57,6 @@ class Corruption(ABC):
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         """Random parameters for one image of this shape."""
 
-    @abstractmethod
     def fit(
         self,
         images: Sequence[NDArray[Any]],
@@ -68,7 +67,10 @@ class Corruption(ABC):
     ) -> list[Params]:
         """The parameters of each image with the one strength that meets the asked level over all of them, or comes
         nearest; ``met`` says what it is over all, and ``why`` what stands against a level missed by more than 5 %.
+
+        A corruption defines this, or :meth:`fit_apply` where finding the strength has the labels at hand already.
         """
+        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
 
     @abstractmethod
     def apply(
@@ -88,7 +90,7 @@ class Corruption(ABC):
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
     ) -> list[tuple[NDArray[Any], Params]]:
-        """:meth:`fit`, then :meth:`apply` to each image; overridden where the two share work."""
+        """:meth:`fit`, then :meth:`apply` to each image."""
         fitted = self.fit(images, params, instances, spacing, num_classes)
         return [(self.apply(x, p, instances, spacing), p) for x, p in zip(images, fitted, strict=True)]
 

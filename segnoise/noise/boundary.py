@@ -80,17 +80,6 @@ class Boundary(Corruption):
             "key": key_of(generator),
         }
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        reaches = [_reach(x, p, instances, spacing) for x, p in zip(images, params, strict=True)]
-        return self._solve(images, params, reaches, instances, spacing)
-
     def apply(
         self,
         labels: NDArray[Any],

@@ -70,16 +70,6 @@ class Composed(Corruption):
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "steps": [part.draw(shape, generator) for part in self.parts]}
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
-
     def apply(
         self,
         labels: NDArray[Any],

@@ -79,17 +79,6 @@ class Kms(Corruption):
         rho = rho_per_axis(self.name, self.rho, len(shape))
         return {"name": self.name, "level": self.level, "rho": rho, "key": key_of(generator)}
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        fields = [self._field(x, p, instances) for x, p in zip(images, params, strict=True)]
-        return self._solve(images, params, fields, instances, num_classes)
-
     def apply(
         self,
         labels: NDArray[Any],

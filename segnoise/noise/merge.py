@@ -55,17 +55,6 @@ class Merge(Corruption):
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "rate": self.rate, "gap": str(self.gap), "key": key_of(generator)}
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        every = [_Neighbours(x, p["key"], self.gap, instances, spacing) for x, p in zip(images, params, strict=True)]
-        return self._solve(every, params)
-
     def apply(
         self,
         labels: NDArray[Any],

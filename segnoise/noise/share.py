@@ -50,16 +50,6 @@ class Share(Corruption):
         part = self.part.draw(shape, generator)
         return {"name": self.name, "share": self.share, "rank": float(rank), "rounding": float(rounding), "part": part}
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        return [fitted for _, fitted in self.fit_apply(images, params, instances, spacing, num_classes)]
-
     def apply(
         self,
         labels: NDArray[Any],

@@ -58,18 +58,6 @@ class Split(Corruption):
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
         return {"name": self.name, "rate": self.rate, "width": str(self.width), "key": key_of(generator)}
 
-    def fit(
-        self,
-        images: Sequence[NDArray[Any]],
-        params: Sequence[Params],
-        instances: bool = False,
-        spacing: Sequence[float] | None = None,
-        num_classes: int | None = None,
-    ) -> list[Params]:
-        return self._solve(
-            [_Cuts(x, p["key"], self.width, instances, spacing) for x, p in zip(images, params, strict=True)], params
-        )
-
     def apply(
         self,
         labels: NDArray[Any],

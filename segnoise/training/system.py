@@ -29,7 +29,7 @@ class System(nn.Module):
 
     def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
+        self.network = network.to(memory_format=torch.channels_last)  # faster, see docs/performance.md
         self.objective = objective
         self.teacher: nn.Module | None = None
         if objective.needs.teacher is not None:
