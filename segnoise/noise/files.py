@@ -9,6 +9,7 @@ from typing import Any
 
 from segnoise.noise.expression import parse
 from segnoise.noise.labelfile import open_labels
+from segnoise.noise.length import spacing_of
 from segnoise.noise.like import noise_like_on, read_card
 from segnoise.windows import atomic_output, refuse_existing
 
@@ -60,7 +61,8 @@ def corrupt_file(
     if corruption is None:
         assert card is not None
         corruption = noise_like_on(card, [source.labels], seed, source.instances, source.spacing, progress)
-    corruption.check_unit(source.unit, labels)
+    if spacing_of(source.spacing) is not None:  # else any length but pixels is refused for that
+        corruption.check_unit(source.unit, labels)
     noisy, record = corruption.corrupt(source.labels, seed, source.instances, source.spacing)
     if like is not None:
         record["like"] = {"file": Path(like).name, "card": card}

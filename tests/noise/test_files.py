@@ -14,6 +14,7 @@ import pytest
 import rasterio
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
+from PIL import Image
 
 from segnoise.errors import UserError
 from segnoise.noise import replay
@@ -245,3 +246,10 @@ class TestCommandLine:
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith(f"error: {path}: ")
+
+
+def test_a_plain_mask_has_no_pixel_size_whatever_the_unit(tmp_path):
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "mask.png")
+    for length in ("2mm", "2m"):
+        with pytest.raises(UserError, match=f"{length}: the size of the labels' pixels is unknown; give it in px"):
+            corrupt_file(tmp_path / "mask.png", tmp_path / "noisy.png", f"boundary({length})")
