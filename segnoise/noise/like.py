@@ -32,7 +32,7 @@ _CAUSES = {
     "kms": ("patches", "rate"),
 }
 _PIXELS = ("misregistration", "boundary", "bias")
-_LEAST = {"misregistration": 0.5, "boundary": 0.02, "bias": 1e-3}
+_LEAST = {"misregistration": 0.5, "boundary": 1e-3, "bias": 1e-3}
 """Levels below this, by default 0.0005 of the objects or pixels, are left out."""
 
 
