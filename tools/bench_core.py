@@ -23,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from segnoise.data import ArraySource
 from segnoise.inference import predict_array
 from segnoise.kms import kms_posterior
-from segnoise.methods import Objective
+from segnoise.methods import Context, Objective
 from segnoise.networks import build_network
 from segnoise.training import System
 from segnoise.vector import polygonize, write_polygons
@@ -68,7 +68,7 @@ def training(rounds: int, side: int) -> list[tuple[str, float]]:
 
         def step(system: System = system, optimiser: torch.optim.Optimizer = optimiser) -> None:
             optimiser.zero_grad()
-            system(batch, progress=1.0)["loss"].backward()
+            system(batch, Context(progress=1.0))["loss"].backward()
             optimiser.step()
             system.update_teacher(100)
 

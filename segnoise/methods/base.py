@@ -12,10 +12,10 @@ The normaliser counts valid labels, not weights: a weight of 0 removes a pixel's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,10 +36,36 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """A wish to keep ``channels`` values for every pixel of the training sources, in half precision."""
+
+    channels: int
+
+
+class PixelMemory(Protocol):
+    """Values per pixel of the training sources that last from visit to visit; 0 where nothing was written yet.
+
+    They are kept in the source's own geometry: ``window`` and ``orientation`` of the batch say where a crop lies.
+    """
+
+    def read(self, batch: Batch) -> Float[Tensor, " B K *S"]:
+        """What is known of the batch's pixels, turned as the batch is turned."""
+        ...
+
+    def write(self, batch: Batch, values: Float[Tensor, " B K *S"]) -> None:
+        """Replaces it; where crops overlap the last in the order of ranks and samples stays."""
+        ...
+
+
+@dataclass(frozen=True)
 class Needs:
-    """What a method asks the training loop (or the caller of the objective) to provide."""
+    """What a method asks the training loop (or the caller of the objective) to provide.
+
+    A method must work without its memories: an audit, an evaluation and a loop of one's own have none.
+    """
 
     teacher: Teacher | None = None
+    memory: Mapping[str, Memory] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,7 @@ class Context:
         n_valid: valid labels of the whole optimiser step over all ranks; None means those of the batch at hand.
         n_images: images of the whole optimiser step over all ranks; None means those of the batch at hand.
         world: number of data-parallel ranks (whose gradients are averaged).
+        memory: the memories that methods asked for, by name; empty outside training.
     """
 
     progress: float = 1.0
@@ -115,6 +142,7 @@ class Context:
     n_valid: float | None = None
     n_images: int | None = None
     world: int = 1
+    memory: Mapping[str, PixelMemory] = field(default_factory=dict)
 
     def mean(self, values: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"]) -> Float[Tensor, ""]:
         """The mean over the valid pixels of the whole step, so that ranks and micro-batches add up exactly."""
@@ -150,6 +178,9 @@ class Method(nn.Module):
     ) -> dict[str, Tensor]:
         """Named scalars added to the loss, already averaged with ``ctx.mean`` or ``ctx.mean_images``."""
         return {}
+
+    def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
+        """After the loss of a training batch, without gradient: the only place to write what lasts."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segnoise.errors import UserError
 from segnoise.kms import kms_posterior, label_log_odds, soft_target
-from segnoise.methods.base import Batch, Context, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import Batch, Context, Memory, Method, Needs, Output, Supervision, Teacher
 
 
 class KMS(Method):
@@ -24,6 +24,10 @@ class KMS(Method):
     ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to 1 over
     ``ramp`` (fractions of training), because what the network has not learnt yet looks like a label error.
 
+    Under a training loop the evidence is a temporal ensemble: each visit of a pixel mixes what the teacher says now
+    with what was remembered, ``p <- ensemble p_remembered + (1 - ensemble) p_teacher``, so that one crop, one turn and
+    one moment of training cannot decide alone. Elsewhere, and on a first visit, it is the teacher's present word.
+
     It is made for heavy, coherent errors that have nothing to do with the image and that the network would learn by
     heart; docs/results.md has what it was measured to do. It does not help where boundaries are displaced or objects
     are missing: there the errors are one-sided and the network agrees with them.
@@ -33,6 +37,7 @@ class KMS(Method):
         mu, sigma: mean and standard deviation of the field.
         start, ramp: when the correction sets in, as fractions of training.
         decay: of the EMA teacher.
+        ensemble: share of the remembered probabilities in the evidence, in [0, 1); 0 keeps no memory.
         steps: iterations of the E-step.
         cap: bound on ``|A|``.
 
@@ -40,7 +45,8 @@ class KMS(Method):
         UserError: for values outside these ranges.
 
     Source: Tadokoro, Takagi and Maeda, *A Bayesian approach to segmentation with noisy labels via spatially
-    correlated distributions*, arXiv 2504.14795 (the model); here the exact marginal replaces its bound.
+    correlated distributions*, arXiv 2504.14795 (the model); here the exact marginal replaces its bound. Laine and
+    Aila, *Temporal ensembling for semi-supervised learning*, ICLR 2017 (the memory).
 
     >>> import torch
     >>> from segnoise.methods import Objective, Output
@@ -64,6 +70,7 @@ class KMS(Method):
         start: float = 0.5,
         ramp: float = 0.2,
         decay: float = 0.995,
+        ensemble: float = 0.7,
         steps: int = 10,
         cap: float = 8.0,
     ) -> None:
@@ -77,10 +84,12 @@ class KMS(Method):
             raise UserError("method.start and method.ramp: must lie in [0, 1]")
         if not 0 <= decay < 1:
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
+        if not 0 <= ensemble < 1:
+            raise UserError(f"method.ensemble: {ensemble} is not in [0, 1)")
         self.rho: float | tuple[float, ...] = rhos[0] if len(set(rhos)) == 1 else tuple(rhos)
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
-        self.steps, self.cap = steps, cap
-        self.needs = Needs(teacher=Teacher(decay))
+        self.ensemble, self.steps, self.cap = ensemble, steps, cap
+        self.needs = Needs(Teacher(decay), {"evidence": Memory(num_classes)} if ensemble else {})
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
@@ -96,10 +105,7 @@ class KMS(Method):
             return supervision
         result = []
         for output, s in zip(outputs, supervision, strict=True):
-            evidence = output.teacher_p
-            if evidence is None:
-                raise UserError("kms needs a teacher: pass Output(logits, teacher=probabilities of an EMA model)")
-            log_p = evidence.clamp_min(1e-12).log()
+            log_p = self._evidence(output, batch, ctx).clamp_min(1e-12).log()
             valid = batch["mask"] < log_p.shape[1]
             labels = torch.where(valid, batch["mask"], 0)
             log_odds = label_log_odds(log_p, labels)
@@ -108,6 +114,23 @@ class KMS(Method):
             target = torch.lerp(s.target, corrected, strength)
             result.append(replace(s, target=target, label_error=p_wrong, calibrated=True))
         return result
+
+    def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
+        memory = ctx.memory.get("evidence")
+        if memory is not None and self.strength(ctx.progress) > 0:
+            memory.write(batch, torch.stack([self._evidence(output, batch, ctx) for output in outputs]).mean(0))
+
+    def _evidence(self, output: Output, batch: Batch, ctx: Context) -> Float[Tensor, " B C *S"]:
+        """The teacher's probabilities, mixed with the remembered ones where there are any."""
+        p = output.teacher_p
+        if p is None:
+            raise UserError("kms needs a teacher: pass Output(logits, teacher=probabilities of an EMA model)")
+        memory = ctx.memory.get("evidence")
+        if memory is None:
+            return p
+        remembered = memory.read(batch)
+        total = remembered.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
+        return torch.where(total > 0, torch.lerp(p, remembered / total.clamp_min(0.5), self.ensemble), p)
 
     def _posterior(
         self, log_odds: Float[Tensor, " B *S"], valid: Tensor, orientation: Tensor | None

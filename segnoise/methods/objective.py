@@ -49,6 +49,8 @@ def check_composition(methods: Mapping[str, Method] | Sequence[tuple[str, Method
         t1, t2 = first.needs.teacher, second.needs.teacher
         if t1 and t2 and t1 != t2:
             raise UserError(f"method: {a} and {b} ask for different teachers (decay {t1.decay} and {t2.decay})")
+        if shared := sorted(first.needs.memory.keys() & second.needs.memory.keys()):
+            raise UserError(f"method: {a} and {b} both keep a memory {shared[0]}; keep one of them")
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,9 @@ class Objective(nn.Module):
     @property
     def needs(self) -> Needs:
         """The union of what the methods need."""
-        teachers = [m.needs.teacher for m in self._methods() if m.needs.teacher is not None]
-        return Needs(teacher=teachers[0] if teachers else None)
+        needs = [m.needs for m in self._methods()]
+        teacher = next((n.teacher for n in needs if n.teacher is not None), None)
+        return Needs(teacher, {name: memory for n in needs for name, memory in n.memory.items()})
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]
@@ -160,6 +163,12 @@ class Objective(nn.Module):
         error, calibrated = label_error(outputs, batch, supervision)
         terms = Terms(supervised.detach(), {k: v.detach() for k, v in regularisers.items()})
         return Result(loss, supervision, error, calibrated, terms)
+
+    @torch.no_grad()
+    def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
+        """Lets the methods note what they remember of a training batch; a training loop calls it once a batch."""
+        for method in self._methods():
+            method.observe(outputs, batch, supervision, ctx)
 
     def supervise(self, outputs: Sequence[Output], batch: Batch, ctx: Context) -> list[Supervision]:
         """The supervision alone: what an audit needs, with ``progress`` 1."""

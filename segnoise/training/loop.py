@@ -32,9 +32,11 @@ from segnoise.config import Config
 from segnoise.data import Region, Sample, WindowDataset, collate, keep_in_memory
 from segnoise.draws import generator
 from segnoise.errors import UserError
+from segnoise.methods import Context
 from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
 from segnoise.training.keys import StepKeys
+from segnoise.training.memory import FileMemory
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Run, restore
 from segnoise.training.system import System, build_system, channels_last
@@ -60,6 +62,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    remembers: bool = False
 
 
 def train(
@@ -219,6 +222,10 @@ class _Loop:
         samples = data.samples_per_epoch or len(self._dataset(prepared.regions["train"]))
         self.per_epoch = math.ceil(samples / (training.batch_size * world))
         self.total = self.per_epoch * training.epochs
+        self.memory = {
+            name: FileMemory(run.memory / name, [s.shape for s in self.sources], need.channels, fabric)
+            for name, need in system.objective.needs.memory.items()
+        }
         # Batches are whole: an epoch is rounded up to full batches on all ranks.
         self.train_set = self._dataset(prepared.regions["train"], True, self.per_epoch * training.batch_size * world)
         self.started = time.monotonic() - state.seconds
@@ -245,9 +252,12 @@ class _Loop:
             state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size
         )
         batches = self._loader(self.train_set, keys)
+        if not self._done():
+            for memory in self.memory.values():
+                memory.open(state.step if state.remembers else None)
         with self._progress(quiet) as advance:
             for batch in batches:
-                if self._finished_early():
+                if self._done():
                     break
                 losses = self._step(batch)
                 for key, value in losses.items():
@@ -259,6 +269,8 @@ class _Loop:
                 if self._any_rank(bool(stop)):
                     self._save("last")
                     raise Interrupted(stop[0] if stop else signal.SIGTERM)
+        if self.fabric.is_global_zero:
+            shutil.rmtree(self.run_.memory, ignore_errors=True)
 
     def _step(self, batch: Sample) -> dict[str, float]:
         state, config = self.state, self.config
@@ -271,14 +283,15 @@ class _Loop:
         if self.fabric.world_size > 1:
             n_valid = self.fabric.all_reduce(n_valid, reduce_op="sum")
         self.module.train()
-        parts: dict[str, Tensor] = self.module(
-            tensors,
+        context = Context(
             progress=state.step / self.total,
             step=state.step,
             n_valid=float(n_valid),
             n_images=n_images,
             world=self.fabric.world_size,
+            memory=self.memory,
         )
+        parts: dict[str, Tensor] = self.module(tensors, context)
         if not torch.isfinite(parts["loss"]):
             raise UserError(
                 f"{self.run_.folder}: the loss is not finite at step {state.step + 1}; lower training.lr, or check the "
@@ -317,9 +330,11 @@ class _Loop:
         flag = self.fabric.all_reduce(torch.tensor(float(stop), device=self.fabric.device), reduce_op="sum")
         return bool(flag > 0)
 
-    def _finished_early(self) -> bool:
+    def _done(self) -> bool:
         patience = self.config.training.early_stopping
         epochs = len(self.state.history)
+        if self.state.step >= self.total:
+            return True
         return patience is not None and epochs - 1 - self.state.best_epoch >= patience and epochs > 0
 
     def _end_epoch(self) -> None:
@@ -374,16 +389,25 @@ class _Loop:
     def _save(self, which: Any) -> None:
         if not self.fabric.is_global_zero:
             return
-        self.state.seconds = time.monotonic() - self.started
+        state = self.state
+        state.seconds = time.monotonic() - self.started
+        if which == "last":
+            state.remembers = not self._done() and any(memory.written for memory in self.memory.values())
+            if state.remembers:
+                for memory in self.memory.values():
+                    memory.save(state.step)
         content = {
             "config": self.config.model_dump(mode="json"),
             "fingerprint": self.config.fingerprint(),
             "scaling": self.scaling.to_dict(),
             "system": {key: value.cpu() for key, value in self.system.state_dict().items()},
             "optimiser": self.optimiser.state_dict(),
-            "state": vars(self.state),
+            "state": vars(state),
         }
         save_checkpoint(self.run_.checkpoint(which), content)
+        if which == "last":
+            for memory in self.memory.values():
+                memory.forget(state.step)
 
     def _rewrite_log(self) -> None:
         """log.csv is the history of the checkpoint, so a resumed run continues it without gap or repetition."""

@@ -52,6 +52,11 @@ class Run:
         """What was decided before the first step: splits, scaling, noise records."""
         return self.folder / "prepared.json"
 
+    @property
+    def memory(self) -> Path:
+        """What methods remember per pixel; there only while training."""
+        return self.folder / "memory"
+
     def checkpoint(self, which: Which) -> Path:
         return self.folder / "checkpoints" / f"{which}.ckpt"
 

@@ -23,7 +23,7 @@ class System(nn.Module):
     >>> import torch
     >>> system = System(nn.Conv2d(3, 2, 1), Objective(["kms"], num_classes=2))
     >>> batch = {"image": torch.zeros(1, 3, 8, 8), "mask": torch.zeros(1, 8, 8, dtype=torch.long)}
-    >>> sorted(system(batch, progress=0.0))
+    >>> sorted(system(batch, Context(progress=0.0)))
     ['loss', 'supervised']
     """
 
@@ -53,15 +53,12 @@ class System(nn.Module):
         p: Tensor = self.teacher(image).float().softmax(1)
         return p
 
-    def forward(
-        self, batch: dict[str, Any], progress: float, step: int = 0, n_valid: float | None = None,
-        n_images: int | None = None, world: int = 1,
-    ) -> dict[str, Tensor]:  # fmt: skip
+    def forward(self, batch: dict[str, Any], context: Context) -> dict[str, Tensor]:
         """The loss (with gradient) and its parts (without): ``loss``, ``supervised`` and each regulariser."""
         output = self.output(batch["image"])
-        context = Context(progress=progress, step=step, n_valid=n_valid, n_images=n_images, world=world)
         with torch.autocast(batch["image"].device.type, enabled=False):
             result = self.objective(output, batch, context=context)
+            self.objective.observe([output], batch, result.supervision, context)
         return {"loss": result.loss, "supervised": result.terms.supervised, **result.terms.regularisers}
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from segnoise.errors import UserError
-from segnoise.methods import Context, Objective, Output
+from segnoise.methods import Context, Memory, Needs, Objective, Output, build_method
 
 METHODS = [
     ["cross_entropy"],
@@ -246,3 +246,68 @@ class TestComposition:
         mask[0, 0, 0] = 7
         with pytest.raises(UserError, match="label 7"):
             Objective(["cross_entropy"], 2)(logits, {"mask": mask})
+
+
+class Notebook:
+    """A memory of one batch, held in a dictionary."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def read(self, batch):
+        return self.values
+
+    def write(self, batch, values):
+        self.values = values
+
+
+class TestEvidenceThatLasts:
+    def evidence_used(self, teacher, memory, ensemble=0.7):
+        """The target of a label that disagrees shows which probabilities it was made from."""
+        mask = torch.zeros(teacher.shape[0], *teacher.shape[2:], dtype=torch.long)
+        context = Context(progress=1.0, memory={} if memory is None else {"evidence": memory})
+        objective = Objective([{"name": "kms", "ensemble": ensemble}], teacher.shape[1])
+        outputs = [Output(torch.zeros_like(teacher), teacher=teacher)]
+        supervision = objective.supervise(outputs, {"mask": mask}, context)
+        objective.observe(outputs, {"mask": mask}, supervision, context)
+        return supervision[0].target
+
+    def test_it_is_the_teacher_alone_without_a_memory_and_on_a_first_visit(self):
+        _, teacher, _ = example((2, 9, 7), 3)
+        memory = Notebook(torch.zeros_like(teacher))
+        assert torch.equal(self.evidence_used(teacher, None), self.evidence_used(teacher, memory))
+        assert torch.equal(memory.values, teacher)
+
+    def test_later_visits_mix_what_is_remembered(self):
+        _, teacher, _ = example((2, 9, 7), 3)
+        _, before, _ = example((2, 9, 7), 3, seed=5)
+        memory = Notebook(before)
+        target = self.evidence_used(teacher, memory)
+        mixed = 0.7 * before + 0.3 * teacher
+        torch.testing.assert_close(target, self.evidence_used(mixed, None))
+        torch.testing.assert_close(memory.values, mixed)
+        assert not torch.allclose(target, self.evidence_used(teacher, None))
+
+    def test_rounded_probabilities_are_probabilities_again(self):
+        _, teacher, _ = example((2, 9, 7), 3)
+        memory = Notebook(1.001 * teacher)
+        torch.testing.assert_close(self.evidence_used(teacher, memory), self.evidence_used(teacher, None))
+
+    def test_nothing_is_written_before_the_correction_sets_in(self):
+        _, teacher, mask = example((2, 9, 7), 2)
+        memory = Notebook(torch.zeros_like(teacher))
+        context = Context(progress=0.2, memory={"evidence": memory})
+        Objective(["kms"], 2).observe([Output(teacher, teacher=teacher)], {"mask": mask}, [], context)
+        assert not memory.values.any()
+
+    def test_no_ensemble_asks_for_no_memory(self):
+        assert Objective([{"name": "kms", "ensemble": 0}], 2).needs.memory == {}
+        assert Objective(["kms"], 5).needs.memory["evidence"].channels == 5
+
+    def test_two_methods_with_a_memory_of_one_name_are_refused(self):
+        class Other(type(build_method("gce", 2))):
+            evidence = None
+            needs = Needs(memory={"evidence": Memory(1)})
+
+        with pytest.raises(UserError, match="kms and other both keep a memory evidence"):
+            Objective(["kms", Other(2)], 2)

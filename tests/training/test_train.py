@@ -106,6 +106,28 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(robust, tmp_path, w
     assert log_without_time(folder) == log_without_time(tmp_path / "run")
 
 
+def test_a_run_killed_after_it_began_to_remember_resumes_to_the_same_bits(robust, tmp_path):
+    config, folder = robust
+    process = run_command(config, tmp_path / "run")
+    wait_for(Run(tmp_path / "run").memory / "evidence-00000009", process)
+    wait_for(Run(tmp_path / "run").checkpoint("last"), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    if load_checkpoint(Run(tmp_path / "run").checkpoint("last"))["state"]["step"] == 9:
+        # What the killed process wrote after the checkpoint must not be seen.
+        (Run(tmp_path / "run").memory / "evidence").write_bytes(b"garbage")
+    train(config, tmp_path / "run", resume=True, quiet=True)
+    assert_same_bits(weights(folder), weights(tmp_path / "run"))
+    assert not Run(tmp_path / "run").memory.exists()
+
+
+def test_what_is_remembered_changes_the_result(robust, tiny, tmp_path):
+    _, folder = robust
+    alone = tiny("method=kms", "method.ensemble=0", "noise=kms(0.3)", "training.epochs=4")
+    other = weights(train(alone, tmp_path / "run", quiet=True))
+    assert any(not torch.equal(a, b) for a, b in zip(weights(folder).values(), other.values(), strict=True))
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_the_step_and_exits(robust, tiny, tmp_path, signum, code):
     config, folder = robust
@@ -121,9 +143,10 @@ def test_a_signal_saves_the_step_and_exits(robust, tiny, tmp_path, signum, code)
     assert log_without_time(folder) == log_without_time(tmp_path / "run")
 
 
-def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path):
+@pytest.mark.parametrize("method", [[], ["method=kms", "method.start=0", "noise=kms(0.3)"]], ids=["plain", "kms"])
+def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path, method):
     # Group norm: batch statistics would differ between ranks. Photometric noise and crops are keyed by position.
-    common = ["network.norm=[group, {num_groups: 2}]", "training.epochs=2", "data.samples_per_epoch=8"]
+    common = ["network.norm=[group, {num_groups: 2}]", "training.epochs=2", "data.samples_per_epoch=8", *method]
     single = train(tiny(*common, "training.batch_size=4"), tmp_path / "single", quiet=True)
     process = run_command(tiny(*common, "training.batch_size=2", "training.devices=2"), tmp_path / "double")
     _, stderr = process.communicate(timeout=300)
