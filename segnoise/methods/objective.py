@@ -25,10 +25,8 @@ def build_method(name: str, num_classes: int, **options: Any) -> Method:
     >>> build_method("gce", num_classes=2, q=0.5).q
     0.5
     """
-    check_method_name(name)
-    module, _, cls = METHODS[name].partition(":")
-    factory: type[Method] = getattr(importlib.import_module(module), cls)
-    known = [p for p in inspect.signature(factory).parameters if p != "num_classes"]
+    factory = _factory(name)
+    known = method_defaults(name)
     for option in options:
         if option not in known:
             raise UserError(f"method.{option}: {name} has no such option; {nearest(option, known)}")
@@ -36,6 +34,23 @@ def build_method(name: str, num_classes: int, **options: Any) -> Method:
         return factory(num_classes=num_classes, **options)
     except TypeError as error:
         raise UserError(f"method {name}: an option has the wrong type ({error})") from error
+
+
+def method_defaults(name: str) -> dict[str, Any]:
+    """The options of a method with their defaults; UserError names the nearest method if there is none.
+
+    >>> method_defaults("gce")["q"]
+    0.7
+    """
+    parameters = inspect.signature(_factory(name)).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
+
+
+def _factory(name: str) -> type[Method]:
+    check_method_name(name)
+    module, _, cls = METHODS[name].partition(":")
+    factory: type[Method] = getattr(importlib.import_module(module), cls)
+    return factory
 
 
 def check_composition(methods: Mapping[str, Method] | Sequence[tuple[str, Method]]) -> None:

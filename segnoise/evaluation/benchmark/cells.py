@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from segnoise.config import make_config
 from segnoise.evaluation.benchmark.description import CLEAN, SetEntry
+from segnoise.methods.objective import method_defaults
 
 Kind = Literal["run", "two_networks", "rerun", "tuning"]
 """A result; two networks averaged; the same training under another rounding; a trial of tuning."""
@@ -53,8 +54,9 @@ def make_cell(
     """The cell of a set, method, noise and seed.
 
     The seed is that of initialisation, order, noise draw and split, whatever the method. The hash covers the
-    configuration (what differs from the defaults) and how the data are prepared; no path of a machine, no device
-    and no name of set or method has a part in it.
+    configuration (what differs from the defaults, and every option of the methods, whose defaults may change with
+    what is learned of them) and how the data are prepared; no path of a machine, no device and no name of set or
+    method has a part in it.
     """
     run = {
         "seed": seed,
@@ -74,6 +76,7 @@ def canonical(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as far as it decides the result, the same on every machine."""
     config = make_config(run, base=Path("/"))
     content: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    content["method"] = [{**method_defaults(method["name"]), **method} for method in config.methods()]
     content["network"] = {"name": config.network.name, **content.get("network", {})}
     for key in ("devices", "accelerator", "workers"):
         content.get("training", {}).pop(key, None)

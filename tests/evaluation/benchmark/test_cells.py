@@ -16,12 +16,13 @@ def cell(data=None, noise="kms(0.4)", seed=0, threads=1, method=None, training=N
 
 
 def test_the_address_is_the_same_tomorrow():
-    assert cell().hash == "0fc27d73588e2884"
+    assert cell().hash == "238395b7de4e0b11"
 
 
 def test_how_the_description_is_written_does_not_matter():
     assert cell(training={"epochs": 50, "batch_size": 16}).hash == cell().hash  # the defaults
     assert cell(data=dict(reversed(IMAGES.items()))).hash == cell().hash
+    assert cell(method=[{"name": "gce", "q": 0.7}]).hash == cell().hash
     assert cell(network={"name": "BasicUNet"}).hash == cell(network="BasicUNet").hash == cell().hash
 
 
@@ -31,6 +32,12 @@ def test_devices_and_workers_and_the_place_of_the_work_do_not_matter(tmp_path, m
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cell().hash == before
     assert cell(training={"accelerator": "cpu", "devices": 1, "workers": 3}).hash == before
+
+
+def test_a_default_of_a_method_that_changes_matters(monkeypatch):
+    before = cell().hash
+    monkeypatch.setattr("segnoise.evaluation.benchmark.cells.method_defaults", lambda name: {"q": 0.6})
+    assert cell().hash != before
 
 
 @pytest.mark.parametrize(
