@@ -19,14 +19,16 @@ class KMS(Method):
     """Label errors follow a Gaussian field with Kac-Murdock-Szego covariance; the clean label is summed out.
 
     The logit of a label's error rate is ``eta ~ N(mu, sigma^2 kron_a R(rho_a))``, ``R(rho)_ij = rho^|i-j|``. With
-    the evidence ``A_i = log(w_i / p_i(y_i))``, ``w_i = (1 - p_i(y_i)) / (C - 1)``, of the EMA teacher, the field's
-    posterior gives ``pi_i = P(label i is wrong)``; the target becomes ``(1 - lambda) e_y + lambda tau`` with
+    the evidence ``A_i = log(w_i / p_i(y_i))``, ``w_i = (1 - p_i(y_i)) / (C - 1)``, the field's posterior gives
+    ``pi_i = P(label i is wrong)``; the target becomes ``(1 - lambda) e_y + lambda tau`` with
     ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to 1 over
     ``ramp`` (fractions of training), because what the network has not learnt yet looks like a label error.
 
-    Under a training loop the evidence is a temporal ensemble: each visit of a pixel mixes what the teacher says now
-    with what was remembered, ``p <- ensemble p_remembered + (1 - ensemble) p_teacher``, so that one crop, one turn and
-    one moment of training cannot decide alone. Elsewhere, and on a first visit, it is the teacher's present word.
+    In training the probabilities p are a temporal ensemble: from the first step on, each visit of a pixel mixes what
+    the network says with what it said before, ``p <- ensemble p_before + (1 - ensemble) p_now``, so that no single
+    crop, turn or moment decides, and no second forward pass is needed. Where nothing is remembered (an audit, a loop
+    of one's own, ``ensemble`` 0) they are the EMA teacher's; never the network's present word alone, which would
+    confirm itself.
 
     It is made for heavy, coherent errors that have nothing to do with the image and that the network would learn by
     heart; docs/results.md has what it was measured to do. It does not help where boundaries are displaced or objects
@@ -36,8 +38,8 @@ class KMS(Method):
         rho: correlation of neighbouring pixels along each axis of the source, or one for all; in [0, 1).
         mu, sigma: mean and standard deviation of the field.
         start, ramp: when the correction sets in, as fractions of training.
+        ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
-        ensemble: share of the remembered probabilities in the evidence, in [0, 1); 0 keeps no memory.
         steps: iterations of the E-step.
         cap: bound on ``|A|``.
 
@@ -69,8 +71,8 @@ class KMS(Method):
         sigma: float = 1.3133,
         start: float = 0.5,
         ramp: float = 0.2,
-        decay: float = 0.995,
         ensemble: float = 0.7,
+        decay: float = 0.995,
         steps: int = 10,
         cap: float = 8.0,
     ) -> None:
@@ -117,20 +119,19 @@ class KMS(Method):
 
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
         memory = ctx.memory.get("evidence")
-        if memory is not None and self.strength(ctx.progress) > 0:
+        if memory is not None:
             memory.write(batch, torch.stack([self._evidence(output, batch, ctx) for output in outputs]).mean(0))
 
     def _evidence(self, output: Output, batch: Batch, ctx: Context) -> Float[Tensor, " B C *S"]:
-        """The teacher's probabilities, mixed with the remembered ones where there are any."""
-        p = output.teacher_p
-        if p is None:
-            raise UserError("kms needs a teacher: pass Output(logits, teacher=probabilities of an EMA model)")
+        """The network's probabilities mixed with those before, or the teacher's where there is no memory."""
         memory = ctx.memory.get("evidence")
         if memory is None:
-            return p
-        remembered = memory.read(batch)
-        total = remembered.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
-        return torch.where(total > 0, torch.lerp(p, remembered / total.clamp_min(0.5), self.ensemble), p)
+            if output.teacher_p is None:
+                raise UserError("kms needs a teacher: pass Output(logits, teacher=probabilities of an EMA model)")
+            return output.teacher_p
+        before = memory.read(batch)
+        total = before.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
+        return torch.where(total > 0, torch.lerp(output.p, before / total.clamp_min(0.5), self.ensemble), output.p)
 
     def _posterior(
         self, log_odds: Float[Tensor, " B *S"], valid: Tensor, orientation: Tensor | None

@@ -262,43 +262,45 @@ class Notebook:
 
 
 class TestEvidenceThatLasts:
-    def evidence_used(self, teacher, memory, ensemble=0.7):
-        """The target of a label that disagrees shows which probabilities it was made from."""
-        mask = torch.zeros(teacher.shape[0], *teacher.shape[2:], dtype=torch.long)
+    def target(self, p, memory):
+        """What kms makes of labels that are all 0; the teacher, where there is a memory, says something else."""
+        mask = torch.zeros(p.shape[0], *p.shape[2:], dtype=torch.long)
         context = Context(progress=1.0, memory={} if memory is None else {"evidence": memory})
-        objective = Objective([{"name": "kms", "ensemble": ensemble}], teacher.shape[1])
-        outputs = [Output(torch.zeros_like(teacher), teacher=teacher)]
+        objective = Objective(["kms"], p.shape[1])
+        outputs = [Output(p.log(), teacher=p if memory is None else p.flip(1))]
         supervision = objective.supervise(outputs, {"mask": mask}, context)
         objective.observe(outputs, {"mask": mask}, supervision, context)
         return supervision[0].target
 
-    def test_it_is_the_teacher_alone_without_a_memory_and_on_a_first_visit(self):
-        _, teacher, _ = example((2, 9, 7), 3)
-        memory = Notebook(torch.zeros_like(teacher))
-        assert torch.equal(self.evidence_used(teacher, None), self.evidence_used(teacher, memory))
-        assert torch.equal(memory.values, teacher)
+    def test_it_is_the_teacher_without_a_memory_and_the_network_on_a_first_visit(self):
+        _, p, _ = example((2, 9, 7), 3)
+        memory = Notebook(torch.zeros_like(p))
+        torch.testing.assert_close(self.target(p, None), self.target(p, memory))
+        torch.testing.assert_close(memory.values, p)
 
     def test_later_visits_mix_what_is_remembered(self):
-        _, teacher, _ = example((2, 9, 7), 3)
+        _, p, _ = example((2, 9, 7), 3)
         _, before, _ = example((2, 9, 7), 3, seed=5)
         memory = Notebook(before)
-        target = self.evidence_used(teacher, memory)
-        mixed = 0.7 * before + 0.3 * teacher
-        torch.testing.assert_close(target, self.evidence_used(mixed, None))
+        target = self.target(p, memory)
+        mixed = 0.7 * before + 0.3 * p
+        torch.testing.assert_close(target, self.target(mixed, None))
         torch.testing.assert_close(memory.values, mixed)
-        assert not torch.allclose(target, self.evidence_used(teacher, None))
+        assert not torch.allclose(target, self.target(p, None))
 
     def test_rounded_probabilities_are_probabilities_again(self):
-        _, teacher, _ = example((2, 9, 7), 3)
-        memory = Notebook(1.001 * teacher)
-        torch.testing.assert_close(self.evidence_used(teacher, memory), self.evidence_used(teacher, None))
+        _, p, _ = example((2, 9, 7), 3)
+        torch.testing.assert_close(self.target(p, Notebook(1.001 * p)), self.target(p, None))
 
-    def test_nothing_is_written_before_the_correction_sets_in(self):
-        _, teacher, mask = example((2, 9, 7), 2)
-        memory = Notebook(torch.zeros_like(teacher))
-        context = Context(progress=0.2, memory={"evidence": memory})
-        Objective(["kms"], 2).observe([Output(teacher, teacher=teacher)], {"mask": mask}, [], context)
-        assert not memory.values.any()
+    def test_it_is_gathered_from_the_first_step_and_asks_no_teacher(self):
+        def forbidden():
+            raise AssertionError("the teacher was asked")
+
+        _, p, mask = example((2, 9, 7), 2)
+        memory = Notebook(torch.zeros_like(p))
+        context = Context(progress=0.0, memory={"evidence": memory})
+        Objective(["kms"], 2).observe([Output(p.log(), teacher=forbidden)], {"mask": mask}, [], context)
+        torch.testing.assert_close(memory.values, p)
 
     def test_no_ensemble_asks_for_no_memory(self):
         assert Objective([{"name": "kms", "ensemble": 0}], 2).needs.memory == {}
