@@ -18,6 +18,7 @@ import rasterio
 import rasterio.features
 import shapely.geometry
 import torch
+from lightning_fabric import Fabric
 from odc.geo.geobox import GeoBox
 
 from segnoise.data import ArraySource
@@ -26,6 +27,7 @@ from segnoise.kms import kms_posterior
 from segnoise.methods import Context, Objective
 from segnoise.networks import build_network
 from segnoise.training import System
+from segnoise.training.memory import FileMemory
 from segnoise.vector import polygonize, write_polygons
 
 
@@ -60,20 +62,41 @@ def bare_step(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Calla
 
 def training(rounds: int, side: int) -> list[tuple[str, float]]:
     network = build_network("BasicUNet", 4, 2)
-    batch = {"image": torch.randn(8, 4, side, side), "mask": torch.randint(0, 2, (8, side, side))}
+    batch = {"image": torch.randn(8, 4, side, side), "mask": torch.randint(0, 2, (8, side, side))} | {
+        "index": torch.arange(8), "window": torch.tensor([[0, 0, side, side]] * 8), "orientation": torch.ones(8, 2).long(),
+    }  # fmt: skip
+    batch["orientation"][:, 1] = 2
     steps: dict[str, Callable[[], object]] = {"bare": bare_step(copy.deepcopy(network), batch)}
-    for name in ("cross_entropy", "gce", "kms"):
-        system = System(copy.deepcopy(network), Objective([name], num_classes=2))
-        optimiser = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], 1e-3)
+    methods: dict[str, dict[str, object]] = {
+        "cross_entropy": {"name": "cross_entropy"},
+        "gce": {"name": "gce"},
+        "kms": {"name": "kms"},
+        "teacher": {"name": "kms", "ensemble": 0},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, method in methods.items():
+            system = System(copy.deepcopy(network), Objective([method], num_classes=2))
+            optimiser = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], 1e-3)
+            memory = {
+                key: FileMemory(
+                    Path(folder) / key, [(side, side)] * 8, need.channels, Fabric(accelerator="cpu", devices=1)
+                )
+                for key, need in system.objective.needs.memory.items()
+            }
+            for kept in memory.values():
+                kept.open()
+            context = Context(progress=1.0, memory=memory)
 
-        def step(system: System = system, optimiser: torch.optim.Optimizer = optimiser) -> None:
-            optimiser.zero_grad()
-            system(batch, Context(progress=1.0))["loss"].backward()
-            optimiser.step()
-            system.update_teacher(100)
+            def step(
+                system: System = system, optimiser: torch.optim.Optimizer = optimiser, context: Context = context
+            ) -> None:
+                optimiser.zero_grad()
+                system(batch, context)["loss"].backward()
+                optimiser.step()
+                system.update_teacher(100)
 
-        steps[name] = step
-    found = compare(rounds, **steps)
+            steps[name] = step
+        found = compare(rounds, **steps)
     evidence = torch.randn(8, side, side)
     logits = torch.randn(8, 2, side, side, requires_grad=True)
     alone = compare(
@@ -85,6 +108,7 @@ def training(rounds: int, side: int) -> list[tuple[str, float]]:
         (f"cross-entropy step / the same in a bare loop, 8 x {side}²", found["cross_entropy"] / found["bare"]),
         (f"gce step / cross-entropy step, 8 x {side}²", found["gce"] / found["cross_entropy"]),
         (f"kms step at full strength / cross-entropy step, 8 x {side}²", found["kms"] / found["cross_entropy"]),
+        (f"the same with a teacher's evidence (ensemble 0), 8 x {side}²", found["teacher"] / found["cross_entropy"]),
         (
             f"kms posterior (10 ascents) / cross-entropy forward and backward, 8 x {side}²",
             alone["posterior"] / alone["loss"],
