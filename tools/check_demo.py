@@ -26,7 +26,7 @@ def check(folder: Path) -> list[str]:
         problems.append(f"IoU on clean labels is {summary['clean']:.3f}")
     if not summary["plain"] < summary["clean"] - 0.05:
         problems.append(f"the noise did not hurt: clean {summary['clean']:.3f}, plain {summary['plain']:.3f}")
-    if summary["gap_closed"] is None or summary["gap_closed"] < 0.15:
+    if summary["gap_closed"] is None or summary["gap_closed"] < 0.3:
         # Measured: see docs/results.md. Reruns that differ in rounding differ by some points of IoU.
         problems.append(f"the method did not help: plain {summary['plain']:.3f}, robust {summary['robust']:.3f}")
     problems += check_geojson(folder / "fields.geojson")
