@@ -2,6 +2,7 @@
 
     python tools/study_scenes.py --seeds 3            # 300 steps of the default network on true and on noisy labels
     python tools/study_scenes.py --demo --seeds 3     # `segnoise demo fields` for each seed
+    python tools/study_scenes.py --demo --first 10 --seeds 3 data.augment=true    # its three runs with another setting
 
 A seed draws the scene, the split, the noise and the initialisation.
 """
@@ -10,15 +11,19 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segnoise.config import make_config
-from segnoise.demos import run_demo
+from segnoise.data.scenes import field_scene
+from segnoise.demos import RUNS, SCENE_SIZE, packaged_config, run_demo, summarise
 from segnoise.evaluation import evaluate
-from segnoise.training import train
+from segnoise.training import train, train_side_by_side
+
+SHOWN = ("clean", "plain", "robust", "gap_closed", "label_error_auroc", "seconds")
 
 
 def difficulty(seed: int) -> dict[str, Any]:
@@ -46,20 +51,43 @@ def difficulty(seed: int) -> dict[str, Any]:
 def demo(seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         summary = run_demo("fields", Path(folder) / "demo", seed=seed, quiet=True)
-    return {"seed": seed} | {
-        k: summary[k] for k in ("clean", "plain", "robust", "gap_closed", "label_error_auroc", "seconds")
-    }
+    return {"seed": seed} | {k: summary[k] for k in SHOWN}
+
+
+def changed_demo(seed: int, overrides: list[str]) -> dict[str, Any]:
+    """The three runs of the demo with a changed configuration, without polygons and report."""
+    raw = packaged_config("demo-fields")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        field_scene(SCENE_SIZE, seed).save(folder / "scene")
+        runs = {}
+        for run, changes in RUNS.items():
+            noise = changes.get("noise", {"spec": raw["noise"], "seed": seed})
+            content = {**raw, **changes, "name": run, "seed": seed, "noise": noise}
+            runs[folder / run] = make_config(content, overrides, base=folder)
+        train_side_by_side(dict(reversed(runs.items())), quiet=True)
+        metrics = {run.name: evaluate(run, checkpoint="last", objects=False) for run in runs}
+    summary = summarise("fields", raw["noise"], metrics) | {"seconds": time.monotonic() - started}
+    return {"seed": seed} | {k: summary[k] for k in SHOWN}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--demo", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="with --demo: section.key=value for all three runs")
     args = parser.parse_args()
+    if args.overrides and not args.demo:
+        parser.error("overrides go with --demo")
     rows: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
-        rows.append(demo(seed) if args.demo else difficulty(seed))
-        if seed == 0:
+    for seed in range(args.first, args.first + args.seeds):
+        if args.overrides:
+            rows.append(changed_demo(seed, args.overrides))
+        else:
+            rows.append(demo(seed) if args.demo else difficulty(seed))
+        if len(rows) == 1:
             print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]), flush=True)
         print(line([str(seed), *list(rows[-1].values())[1:]]), flush=True)
     columns = [[r[k] for r in rows if r[k] is not None] for k in list(rows[0])[1:]]

@@ -26,9 +26,8 @@ class KMS(Method):
 
     In training the probabilities p are a temporal ensemble: from the first step on, each visit of a pixel mixes what
     the network says with what it said before, ``p <- ensemble p_before + (1 - ensemble) p_now``, so that no single
-    crop, turn or moment decides, and no second forward pass is needed. Where nothing is remembered (an audit, a loop
-    of one's own, ``ensemble`` 0) they are the EMA teacher's; never the network's present word alone, which would
-    confirm itself.
+    crop, turn or moment decides, and no second forward pass is needed; only on a pixel's first visit does the present
+    word stand alone. Without a memory (an audit, a loop of one's own, ``ensemble`` 0) they are the EMA teacher's.
 
     It is made for heavy, coherent errors that have nothing to do with the image and that the network would learn by
     heart; docs/results.md has what it was measured to do. It does not help where boundaries are displaced or objects

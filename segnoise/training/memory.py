@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from segnoise.errors import UserError
 from segnoise.windows import Window, atomic_output
 
 _DTYPE = np.dtype(np.float16)
+_CHUNK = 2**24
 
 
 class FileMemory:
@@ -79,8 +79,9 @@ class FileMemory:
                 shutil.copyfile(saved, self.path)
             else:
                 with open(self.path, "wb") as file:
-                    # Room is taken now: a full disk under a memory map kills the process.
-                    os.posix_fallocate(file.fileno(), 0, self.size)
+                    # Written now, not left sparse: a disk that is full under a memory map kills the process.
+                    for start in range(0, self.size, _CHUNK):
+                        file.write(bytes(min(_CHUNK, self.size - start)))
         except OSError as error:
             raise UserError(
                 f"{self.path}: {self.size / 1e9:.1f} GB could not be written ({error.strerror}); free space, or choose "
@@ -102,7 +103,7 @@ class FileMemory:
         """Replaces the values of the batch's crops; what lies outside the sources is dropped."""
         told = {key: batch[key] for key in ("index", "window", "orientation")} | {"values": values.to(torch.float16)}
         if self.fabric.world_size > 1:
-            # The barriers keep the other ranks from reading what is being written.
+            # No rank reads while the first writes: gathering waits for all to have read, the barrier for the writing.
             told = {key: self.fabric.all_gather(value).flatten(0, 1) for key, value in told.items()}
         if self.fabric.is_global_zero:
             for (index, window, orientation), crop in zip(_places(told), told["values"].cpu().numpy(), strict=True):

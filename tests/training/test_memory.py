@@ -114,10 +114,12 @@ def test_a_truncated_copy_is_refused(tmp_path):
         memory.open(3)
 
 
-def test_no_room_is_one_line_before_training_starts(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(UserError, match=r"votes: 0.0 GB could not be written \(No space left on device\); free space"):
-        opened(tmp_path, [(4, 4)])
+def test_no_room_is_one_line_before_training_starts(tmp_path):
+    resource = pytest.importorskip("resource", reason="no limits on file sizes on this system")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))  # the kernel refuses what lies beyond, as on a full disk
+    try:
+        with pytest.raises(UserError, match=r"votes: 0.0 GB could not be written \(File too large\); free space"):
+            opened(tmp_path, [(256, 256)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
