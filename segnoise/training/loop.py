@@ -32,7 +32,7 @@ from segnoise.config import Config
 from segnoise.data import Region, Sample, WindowDataset, collate, keep_in_memory
 from segnoise.draws import generator
 from segnoise.errors import UserError
-from segnoise.methods import Context
+from segnoise.methods import Context, Objective
 from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
 from segnoise.training.keys import StepKeys
@@ -96,13 +96,20 @@ def _train(config: Config, place: Run, resume: bool, overwrite: bool, quiet: boo
     fabric = _fabric(config)
     fabric.launch()
     state, checkpoint = State(), None
+    Objective(config.methods(), len(config.data.classes))  # a mistake in an option is told before any data are read
     if fabric.is_global_zero:
         _open_folder(config, place, resume, overwrite)
     fabric.barrier()
     if resume and place.checkpoint("last").is_file():
         checkpoint = load_checkpoint(place.checkpoint("last"))
-    prepared = _prepare_once(fabric, config, place)
-    system = build_system(config, prepared.channels)
+    try:
+        prepared = _prepare_once(fabric, config, place)
+        system = build_system(config, prepared.channels)
+    except UserError:
+        # So that the mended configuration can be started under the same name.
+        if fabric.is_global_zero and not resume:
+            shutil.rmtree(place.folder, ignore_errors=True)
+        raise
     optimiser = torch.optim.AdamW(
         [p for p in system.parameters() if p.requires_grad],
         lr=config.training.lr,

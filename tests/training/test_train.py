@@ -143,6 +143,21 @@ def test_a_signal_saves_the_step_and_exits(robust, tiny, tmp_path, signum, code)
     assert log_without_time(folder) == log_without_time(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("data.split.by=source", "scenes to deal: 1"),
+        ("network.features=[4]", "network"),
+        ("method.ensembl=0.5", "did you mean|no such option"),
+    ],
+)
+def test_a_start_that_fails_leaves_nothing_in_the_way_of_the_next(tiny, tmp_path, mistake, message):
+    with pytest.raises(UserError, match=message):
+        train(tiny("method=kms", mistake), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    assert Run(train(tiny("training.epochs=1"), tmp_path / "run", quiet=True)).checkpoint("last").is_file()
+
+
 @pytest.mark.parametrize("method", [[], ["method=kms", "method.start=0", "noise=kms(0.3)"]], ids=["plain", "kms"])
 def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path, method):
     # Group norm: batch statistics would differ between ranks. Photometric noise and crops are keyed by position.
