@@ -1,16 +1,16 @@
-"""What a benchmark costs over its bare runs: CPU seconds of both, of all their processes.
+"""What a benchmark costs over its bare runs: CPU seconds of all its processes, beside those of its runs alone.
 
-python tools/bench_benchmark.py            # the cells of `smoke`, then the same runs in one process
+python tools/bench_benchmark.py            # the cells of `smoke`
 
 The bare runs are `train`, the evaluation of both checkpoints and of the training labels, one after another in one
-process with the data already made; the benchmark also plans, makes the data, talks to its workers, and writes cells,
-tables and report. With --rounds the two alternate and the least of each counts.
+process. Every cell counts its own CPU seconds, from the same processes as the whole, so that a busy machine does not
+blur the difference; to these comes one process that starts and imports what a run needs. What is left are the other
+processes, planning, making the data, and writing cells, tables and report.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -18,65 +18,41 @@ import sys
 import tempfile
 from pathlib import Path
 
-BARE = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-from pathlib import Path
-import torch
-from segnoise.evaluation.benchmark.trial import Job, run_job
-torch.set_num_threads(1)
-for cells in json.loads(Path(sys.argv[1]).read_text()):
-    for measured in run_job(Job(cells, sys.argv[2])):
-        pass
-"""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-
-
-def cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+START = """
+from segnoise.config import make_config
+from segnoise.evaluation.benchmark.trial import run_job
+from segnoise.training import build_system
+build_system(make_config({"data": {"kind": "scenes"}, "network": "BasicUNet"}), in_channels=3)
+"""
 
 
 def cpu_of(command: list[str]) -> float:
     """CPU seconds of a command and all its processes."""
-    before = cpu_of_children()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-W", "ignore", *command], check=True, env={**os.environ, **ENVIRONMENT})
-    return cpu_of_children() - before
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", default="smoke")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
-    from segnoise.evaluation.benchmark import load_benchmark
-    from segnoise.evaluation.benchmark.command import grouped
-    from segnoise.evaluation.benchmark.plan import make_plan
-    from segnoise.evaluation.benchmark.provide import provide
     from segnoise.evaluation.benchmark.store import Store
 
-    ours, bare = [], []
-    for _ in range(args.rounds):
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "out"
-            ours.append(cpu_of(["-m", "segnoise", "benchmark", args.benchmark, "-o", str(folder), "--quiet"]))
-            benchmark, root = load_benchmark(args.benchmark)
-            plan = make_plan(benchmark, Store(folder).rows())
-            data = {name: provide(name, entry, root, folder / "data") for name, entry in benchmark.sets.items()}
-            jobs = [
-                [{"hash": c.hash, "kind": c.kind, "threads": c.threads, "run": full(c.run, data[c.set])} for c in group]
-                for group in grouped(plan.cells)
-            ]
-            (Path(place) / "jobs.json").write_text(json.dumps(jobs))
-            bare.append(cpu_of(["-c", BARE, str(Path(place) / "jobs.json"), str(Path(place) / "run")]))
-    ratio = min(ours) / min(bare) - 1
-    print(f"benchmark {min(ours):.1f} CPU-seconds, bare runs {min(bare):.1f}: {100 * ratio:+.1f} %")
-
-
-def full(run: dict[str, object], data: dict[str, object]) -> dict[str, object]:
-    from segnoise.config import make_config
-
-    return make_config({**run, "data": data}).model_dump(mode="json")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "out"
+        command = ["-m", "segnoise", "benchmark", args.benchmark, "-o", str(folder), "--jobs", str(args.jobs)]
+        whole = cpu_of([*command, "--quiet"])
+        rows = Store(folder).rows().values()
+    start = cpu_of(["-c", START])
+    bare = start + sum(row["cpu_seconds"] for row in rows)
+    print(
+        f"{args.benchmark}, {len(rows)} cells with {args.jobs} jobs: {whole:.1f} CPU-seconds; bare runs {bare:.1f} "
+        f"({start:.1f} of them to start); {100 * (whole / bare - 1):+.1f} %"
+    )
 
 
 if __name__ == "__main__":

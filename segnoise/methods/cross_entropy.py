@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from monai.losses import TverskyLoss
 from torch import Tensor
 
 from segnoise.errors import UserError
@@ -60,8 +59,11 @@ class CrossEntropy(Method):
         self.register_buffer(
             "class_weights", None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         )
-        alpha, beta = tversky
-        self._overlap = TverskyLoss(alpha=alpha, beta=beta, reduction="none", smooth_nr=0.0, smooth_dr=1e-6)
+        if dice:
+            from monai.losses import TverskyLoss  # MONAI takes seconds to import
+
+            alpha, beta = tversky
+            self._overlap = TverskyLoss(alpha=alpha, beta=beta, reduction="none", smooth_nr=0.0, smooth_dr=1e-6)
         supplies = {"target"} if label_smoothing else set()
         supplies |= {"weight"} if class_weights is not None else set()
         supplies |= {"regulariser"} if dice else set()

@@ -64,10 +64,22 @@ class Commission(Corruption):
         instances: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> NDArray[Any]:
-        copies = _Copies(labels, params["key"], instances, spacing)
-        for number in np.argsort(copies.uniform, kind="stable")[: params["tried"]]:
-            copies.add(int(number))
-        return copies.board.labels
+        noisy = labels.copy()
+        value = _first_new_id(labels)
+        for first, start, stop, axes, flips, corner in params["copies"]:
+            copied = labels.ravel()[first]
+            box = labels[tuple(slice(*ends) for ends in zip(start, stop, strict=True))]
+            mask = box == copied
+            if not instances:
+                # All of an object lies in its box, where it is found without labelling the whole image.
+                regions = ndimage.label(mask)[0]
+                inside = np.subtract(np.unravel_index(first, labels.shape), start)
+                mask = regions == regions[tuple(inside)]
+            mask = _turned(mask, axes, flips)
+            place = tuple(slice(c, c + n) for c, n in zip(corner, mask.shape, strict=True))
+            noisy[place][mask] = value if instances else copied
+            value += 1
+        return noisy
 
     def fit_apply(
         self,
@@ -82,22 +94,24 @@ class Commission(Corruption):
         number = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(c.uniform)) for c in every)])
         order = np.argsort(np.concatenate([np.zeros(0), *(c.uniform for c in every)]), kind="stable")
         asked, added = count_of(self.rate, len(order)), 0
-        tried = [0] * len(images)
         for candidate in order:
             if added == asked:
                 break
             added += every[image[candidate]].add(int(number[candidate]))
-            tried[image[candidate]] += 1
         why = f"whole objects, of which the labels have {len(order)}, come no nearer"
         if added < asked:
             why = f"of {asked} copies {added} found a free place"
         common = verdict(self.rate, added / len(order) if len(order) else 0.0, why)
-        done = zip(every, params, tried, strict=True)
-        return [(copies.board.labels, {**p, **common, "tried": count}) for copies, p, count in done]
+        done = zip(every, params, strict=True)
+        return [(found.board.labels, {**p, **common, "copies": found.copies}) for found, p in done]
 
 
 class _Copies:
-    """The objects of one image, each with its uniform number, and the image with the copies added so far."""
+    """The objects of one image, each with its uniform number, and the image with the copies added so far.
+
+    ``copies`` has of each copy what places it without another search: the flat index of its object's first pixel, the
+    object's box (start and stop), the axes and flips of its turn, and the corner where it lies.
+    """
 
     def __init__(self, labels: NDArray[Any], key: int, instances: bool, spacing: Sequence[float] | None) -> None:
         known = known_labels(labels, instances)
@@ -105,7 +119,8 @@ class _Copies:
         self._boxes = ndimage.find_objects(self._numbers)
         self._labels, self._key, self._instances = labels, key, instances
         self._turns = turns(labels.ndim, spacing)
-        self._next = max(int(labels.max(initial=0)), 0) + 1
+        self._next = _first_new_id(labels)
+        self.copies: list[list[Any]] = []
         self.board = Board(labels, known)
         self.uniform = uniforms(self._first, key, "object")
 
@@ -121,13 +136,24 @@ class _Copies:
         if max(mask.shape) > min(room):
             fitting = [turn for turn in self._turns if (np.array(mask.shape)[list(turn[0])] <= room).all()]
         axes, flips = fitting[int(rng.integers(len(fitting)))]
-        mask = np.flip(mask.transpose(axes), tuple(a for a, flipped in enumerate(flips) if flipped))
+        mask = _turned(mask, axes, flips)
         corner = self.board.place(mask, None if self._instances else value, rng)
         if corner is None:
             return False
         self.board.paste(mask, corner, value)
         self._next += self._instances
+        box = self._boxes[number]
+        ends = [s.start for s in box], [s.stop for s in box]
+        self.copies.append([int(self._first[number]), *ends, list(axes), list(flips), list(corner)])
         return True
+
+
+def _first_new_id(labels: NDArray[Any]) -> int:
+    return max(int(labels.max(initial=0)), 0) + 1
+
+
+def _turned(mask: NDArray[np.bool_], axes: Sequence[int], flips: Sequence[bool]) -> NDArray[np.bool_]:
+    return np.flip(mask.transpose(axes), tuple(a for a, flipped in enumerate(flips) if flipped))
 
 
 def turns(axes: int, spacing: Sequence[float] | None) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:

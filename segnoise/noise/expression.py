@@ -104,7 +104,7 @@ def parse(text: str) -> Corruption:
         UserError: what does not parse, with the character it was found at.
 
     >>> parse("boundary(3px, rho=.95)")
-    Boundary(displacement=Length(value=3.0, unit='px'), rho=0.95, bias=Length(value=0.0, unit='px'))
+    Boundary(displacement=Length(value=3.0, unit='px'), rho=0.95, bias=Length(value=0.0, unit='px'), topology='free')
     >>> parse("kms(0.4)+bondary(3px)")
     Traceback (most recent call last):
     ...

@@ -85,9 +85,13 @@ def nearest_other(
     """
     found = np.full(labels.shape, -1, dtype=np.int64)
     distance = np.full(labels.shape, np.inf)
+    equal = len(set(pixel)) == 1
     strides = [math.prod(labels.shape[axis + 1 :]) for axis in range(labels.ndim)]
-    region = np.zeros(labels.shape, dtype=np.int32)
-    region[known] = compact(labels[known])[1] + 1
+    if known.all():
+        region = (compact(labels)[1] + 1).astype(np.int32).reshape(labels.shape)
+    else:
+        region = np.zeros(labels.shape, dtype=np.int32)
+        region[known] = compact(labels[known])[1] + 1
     for number, box in enumerate(ndimage.find_objects(region), start=1):
         # Whatever shares a face with a region lies within one pixel of its box.
         padded = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
@@ -97,20 +101,23 @@ def nearest_other(
             continue
         nearest = ndimage.distance_transform_edt(~across, sampling=pixel, return_distances=False, return_indices=True)
         every = np.flatnonzero(inside)
-        for start in range(0, len(every), _CHUNK):
-            own = every[start : start + _CHUNK]
+        corner = sum(s.start * stride for s, stride in zip(padded, strides, strict=True))
+        for start in range(0, len(every), CHUNK):
+            own = every[start : start + CHUNK]
             here = np.unravel_index(own, inside.shape)
-            steps, metric = np.zeros(len(own)), np.zeros(len(own))
-            place, other = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
+            steps, metric = np.zeros(len(own)), np.zeros(len(own) * (not equal))
+            place, other = np.full(len(own), corner), np.full(len(own), corner)
             for axis, side in enumerate(pixel):
                 there = nearest[axis].reshape(-1)[own]
                 square = np.square(there - here[axis], dtype=np.float64)
                 steps += square
-                metric += square * (side * side)
-                place += (here[axis] + padded[axis].start) * strides[axis]
-                other += (there + padded[axis].start) * strides[axis]
+                if not equal:
+                    metric += square * (side * side)
+                place += here[axis] * strides[axis]
+                other += there * strides[axis]
             found.reshape(-1)[place] = other
-            distance.reshape(-1)[place] = np.sqrt(metric) * (1 - 0.5 / np.sqrt(steps))
+            steps = np.sqrt(steps, out=steps)
+            distance.reshape(-1)[place] = (steps * pixel[0] if equal else np.sqrt(metric)) * (1 - 0.5 / steps)
     return found, distance
 
 
@@ -124,5 +131,5 @@ def _with_neighbours(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-_CHUNK = 2**17
+CHUNK = 2**17
 """Pixels looked at together, few enough to stay in the processor's cache."""

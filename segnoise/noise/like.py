@@ -97,6 +97,8 @@ def noise_like_on(
             best, least = noise, loss
         # A cause that the card does not have is nothing to draw, even where the other noises fall short of none.
         levels = {name: level + miss[name] if asked[name] else 0.0 for name, level in levels.items()}
+        if card["causes"]["patches"]["images"] < 1:
+            levels["kms"] = asked["kms"]  # what a few images show of their patches depends on which images they are
         if progress is not None:
             progress(done + 1, ROUNDS)
     return best
@@ -143,8 +145,12 @@ def _noise(card: dict[str, Any], levels: Levels) -> Corruption:
         "omission": f", size_slope={slope:g}" if slope else "",
         "kms": _rho(patchy if patchy and len(set(patchy)) > 1 else (patchy or [None])[:1]),
     }
+    share = _digits(causes["patches"]["images"])
+    shares = {"kms": f"{share:g}*"} if share < 1 else {}
+    if shares:
+        level["kms"] = _digits(min(levels["kms"] / share, 1.0))
     parts = [
-        f"{name}({level[name]:g}{'px' if name in _PIXELS else ''}{options.get(name, '')})"
+        f"{shares.get(name, '')}{name}({level[name]:g}{'px' if name in _PIXELS else ''}{options.get(name, '')})"
         for name in _CAUSES
         if name != "bias" and level[name]
     ]

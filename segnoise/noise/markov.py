@@ -114,6 +114,7 @@ def _walk(labels: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
     growing = uniforms(np.arange(params["steps"]), params["key"], "grow") < params["grow"]
     for step, grows in enumerate(growing.tolist()):
         front = np.flatnonzero(at_edge)
+        front = front[uniforms(front, params["key"], "flip", step) < params["flip"]]
         own, beside = board[front], [board[front + offset] for offset in around]
         if grows:
             new = np.max(beside, axis=0)
@@ -121,9 +122,8 @@ def _walk(labels: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
         else:
             new = np.min([np.where(one < 0, own, one) for one in beside], axis=0)
             open_ = new < own
-        flips = uniforms(front, params["key"], "flip", step) < params["flip"]
-        changed = front[open_ & flips]
-        board[changed] = new[open_ & flips]
+        changed = front[open_]
+        board[changed] = new[open_]
         # Only where something changed can a pixel have come to or left an edge.
         near = np.concatenate([changed, *(changed + offset for offset in around)])
         near = near[board[near] >= 0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segnoise.errors import UserError
-from segnoise.noise import Boundary
+from segnoise.noise import Boundary, parse
 
 
 @pytest.mark.parametrize("asked", [0.5, 1.0, 3.0, 6.0])
@@ -79,6 +79,36 @@ def test_a_straight_edge_stays_one_edge() -> None:
     assert ndimage.label(noisy)[1] + ndimage.label(1 - noisy)[1] == 2
     height = noisy.argmax(0)
     assert np.array_equal(noisy, (np.arange(80)[:, None] >= height).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "expression", ["boundary(4px, rho=0.6, topology=keep)", "boundary(4px, rho=0.3, bias=0.5px, topology=keep)"]
+)
+def test_topology_keep_leaves_no_islands_and_no_holes(expression: str) -> None:
+    rows, columns = np.mgrid[:120, :120]
+    labels = (np.hypot(rows - 60, columns - 60) < 35).astype(np.uint8)
+    labels[:4] = 255
+    free, kept = (parse(e).corrupt(labels, seed=3) for e in (expression.replace(", topology=keep", ""), expression))
+    less = 0
+    for value in (0, 1):
+        pieces, count = ndimage.label(kept[0] == value)
+        held = {int(k) for k in np.unique(pieces[(labels == value) & (kept[0] == value)]) if k}
+        assert held == set(range(1, count + 1))
+        less += ndimage.label(free[0] == value)[1] - count
+    assert less > 0
+    assert kept[1]["params"][0]["met"] == pytest.approx(4, rel=0.05)
+    assert (kept[0][:4] == 255).all()
+
+
+def test_topology_keep_of_touching_instances_and_volumes(parcels: NDArray[np.int32], blocks: NDArray[np.int32]) -> None:
+    for labels in (parcels, blocks):
+        noisy, record = parse("boundary(1.5px, rho=0.5, topology=keep)").corrupt(labels, seed=2, instances=True)
+        assert record["params"][0]["met"] == pytest.approx(1.5, rel=0.05)
+        for value in np.unique(noisy):
+            pieces, count = ndimage.label(noisy == value)
+            assert {int(k) for k in np.unique(pieces[(labels == value) & (noisy == value)]) if k} == set(
+                range(1, count + 1)
+            )
 
 
 def test_labels_across_unknown_pixels_do_not_meet() -> None:

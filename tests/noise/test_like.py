@@ -65,6 +65,22 @@ def test_levels_of_a_set_are_met_over_a_set(parcels: NDArray[np.int32]) -> None:
     assert again["objects"]["missed"] == pytest.approx(card["objects"]["missed"], abs=2)
 
 
+def test_patches_in_a_few_images_are_drawn_in_a_few_images() -> None:
+    images = [np.zeros((60, 60), np.uint8) for _ in range(40)]
+    for labels in images:
+        labels[28:32, 28:32] = 1
+    for noise, share in (("0.1*kms(0.3)", (0.06, 0.15)), ("kms(0.03)", (1, 1))):
+        card = noise_card_of(zip([x for x, _ in parse(noise).noisy_all(images, 1)], images, strict=True))
+        patches = card["causes"]["patches"]
+        assert patches["rate"] == pytest.approx(0.03, rel=0.15)
+        assert share[0] <= patches["images"] <= share[1]
+        found = noise_like_on(card, images, seed=2)
+        again = noise_card_of(zip([x for x, _ in found.noisy_all(images, 3)], images, strict=True))
+        assert found == parse(str(found))
+        assert again["spread"]["with_errors"] == pytest.approx(card["spread"]["with_errors"], abs=3)
+        assert again["flip_rate"]["overall"] == pytest.approx(card["flip_rate"]["overall"], rel=0.5)
+
+
 def test_equal_arguments_give_equal_noises_and_rounds_are_told(parcels: NDArray[np.int32]) -> None:
     card = card_of("boundary(1px)", parcels, instances=True)
     rounds: list[tuple[int, int]] = []
@@ -94,7 +110,7 @@ class TestReadCard:
             ("\x00\xff", "is not a JSON file"),
             ("[1, 2]", "holds no noise card"),
             ('{"card": "queen"}', "holds no noise card"),
-            ('{"card": {"flip_rate": {}, "format": 1}}', "format 1, this version reads 2; make the card again"),
+            ('{"card": {"flip_rate": {}, "format": 1}}', "format 1, this version reads 3; make the card again"),
             ('{"card": {"flip_rate": {}}}', "format None"),
         ],
     )

@@ -27,9 +27,9 @@ from segnoise.noise.measure.matching import Numbers, Objects, match_objects
 from segnoise.noise.measure.objects import describe_objects
 from segnoise.noise.measure.shift import Shift, describe_shift, shift_of
 from segnoise.noise.measure.spread import spread_of
-from segnoise.noise.measure.zones import EDGES, WRONG, count_zones, size_of
+from segnoise.noise.measure.zones import EDGES, LOST, WRONG, count_zones, size_of
 
-FORMAT = 2
+FORMAT = 3
 """The version of what a card says; it changes when the meaning of an entry does."""
 
 NEAR = (1, 2, 4, 8)
@@ -238,6 +238,12 @@ def _largest(values: NDArray[np.float64], numbers: NDArray[np.int64], count: int
     return largest[1:]
 
 
+def _kept(zones: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Changes and pixels, by band, of what is not lost."""
+    by_growth = zones.take(0, axis=LOST).sum(axis=(1, 2, 4))
+    return np.stack([by_growth[:, 0] + by_growth[:, 2], by_growth.sum(axis=1)], axis=1)
+
+
 def _evidence(tallies: Sequence[_Tally], zones: NDArray[np.int64]) -> Evidence:
     def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate(list(parts))
@@ -247,6 +253,7 @@ def _evidence(tallies: Sequence[_Tally], zones: NDArray[np.int64]) -> Evidence:
 
     return Evidence(
         zones=zones,
+        by_image=np.array([_kept(t.zones) for t in tallies]),
         length=sum(t.kept_length for t in tallies),
         far={reach: (sides(reach, 0), sides(reach, 1)) for reach in REACHES},
         along=along_boundary([piece for t in tallies for piece in t.pieces]),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import ndtri
 
 from segnoise.draws import generator
 from segnoise.kms import sample_field
@@ -30,6 +31,15 @@ PATCHY = 0.05
 SPARSE = 0.2
 """Patches denser than this run into each other, and say nothing about how many objects were invented."""
 
+LEAST_IMAGES = 10
+"""Fewer images than this say nothing about how unlike they are."""
+
+DENSEST = 0.95
+"""Patches make up no more than this of an image that has them."""
+
+UNEVEN = 0.7
+"""Patches in more of the images than this are in all of them."""
+
 Sides = tuple[list[list[Together]], list[list[Together]]]
 """Outside (0) and inside (1) of objects, per axis and image: how errors occur together."""
 
@@ -41,10 +51,12 @@ class Evidence:
     ``zones`` are the counts of :func:`segnoise.noise.measure.zones.count_zones`; ``length`` is that of the true
     boundaries of objects that are not lost, in pixels; ``far[reach]`` are the errors further than that from a
     boundary; ``along`` the correlation of moves along boundaries. Of true objects come area and fate, of extra ones
-    area and largest distance from a boundary.
+    area and largest distance from a boundary. ``by_image`` are, for each image, errors and pixels of kept objects and
+    background in each band of distance from a boundary.
     """
 
     zones: NDArray[np.int64]
+    by_image: NDArray[np.int64]
     length: float
     far: dict[int, Sides]
     along: float | None
@@ -60,7 +72,9 @@ def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]
     """The levels of noises that, one after another, would make such errors; 0 where a cause is not seen.
 
     - Boundaries reach so far (``reach_px``: 2, 4, 8 or 16) that beyond it the error rate no longer falls with distance.
-    - ``patches``: that ``rate``, which is what happens anywhere, and its latent correlation ``rho`` per axis.
+    - ``patches``: that ``rate``, which is what happens anywhere, its latent correlation ``rho`` per axis, and the
+      share of ``images`` that have them: 1, or less where the images differ more than fields of that rate and
+      correlation do.
     - ``commission``: extra over true objects (``rate``). Islands of moved boundaries do not count: extra objects within
       reach that are small: smaller than nine in ten true ones, or than a quarter of their median. If most of the others
       are not small, all of them count; else the large ones, beyond those that a field of the rate and correlation of
@@ -91,6 +105,7 @@ def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]
     whole = everything.rate(np.s_[:])
     if rate * whole.pixels < PATCHY * whole.errors:
         rate, rho = 0.0, None
+    affected = _affected(evidence.by_image, reach, rate, rho)
     objects = len(evidence.true_area)
     missed = float(evidence.missed.mean()) if objects else 0.0
     omission = max(0.0, (missed - rate) / (1 - rate)) if rate < 1 else 0.0
@@ -108,7 +123,7 @@ def describe_causes(evidence: Evidence, shift: dict[str, Any]) -> dict[str, Any]
         "commission": {"rate": invented.number / objects if objects else 0.0},
         "merge": {"rate": float(evidence.merged.mean()) if objects else 0.0},
         "split": {"rate": float(evidence.split.mean()) if objects else 0.0},
-        "patches": {"rate": rate, "rho": rho},
+        "patches": {"rate": rate, "rho": rho, "images": affected},
     }
 
 
@@ -177,6 +192,39 @@ def _invented(evidence: Evidence, zones: _Zones, reach: int) -> _Invented:
     beyond = large > 1.25 * chance + 3 * math.sqrt(chance) + 1
     told = float((evidence.true_area >= small).mean())
     return _Invented((large - chance) / told if beyond else 0.0, False)
+
+
+def _affected(by_image: NDArray[np.int64], reach: int, rate: float, rho: list[float] | None) -> float:
+    """The share of images with patches, such that rates vary from image to image as much as they do.
+
+    With patches of rate p / s in a share s of the images, and a squared coefficient of variation v(p / s) among
+    those, that among all is ``(1 + v) / s - 1``.
+    """
+    errors, pixels = by_image[:, EDGES.index(reach) + 1 :].sum(axis=1).T
+    told = pixels > LEAST_PIXELS
+    if not rate or rho is None or np.count_nonzero(told) < LEAST_IMAGES or not errors[told].any():
+        return 1.0
+    rates = errors[told] / pixels[told]
+    seen = float(np.square(rates).mean() / rates.mean() ** 2)
+    within, share = tuple(round(r, 3) for r in rho), 1.0
+    side = round(float(np.median(pixels[told])) ** (1 / len(rho)))
+    for _ in range(4):
+        share = (1 + _variation(round(rate / share, 3), within, side)) / seen
+        share = min(max(share, 1 / len(rates), rate / DENSEST), 1.0)
+    return share if share <= UNEVEN else 1.0
+
+
+@lru_cache(maxsize=256)
+def _variation(rate: float, rho: tuple[float, ...], side: int) -> float:
+    """The squared coefficient of variation of the share above the level of a rate, among fields of this side."""
+    level = float(ndtri(1 - rate))
+    axes = len(rho)
+    shape = (min(side, round((2**16) ** (1 / axes))),) * axes
+    shares = [
+        np.count_nonzero(sample_field(shape, [min(r, 0.999) for r in rho], generator(k, "variation")) > level)
+        for k in range(32)
+    ]
+    return float(np.var(shares)) / max(float(np.mean(shares)), 1.0) ** 2
 
 
 @lru_cache(maxsize=64)
