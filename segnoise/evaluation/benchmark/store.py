@@ -83,7 +83,7 @@ class Store:
         Raises UserError for a file that is no cell.
         """
         found: dict[str, Row] = {}
-        for path in sorted(self.cells.glob("*.parquet")):
+        for path in sorted(self.cells.glob("[!.]*.parquet")):  # a dot begins what a killed process left half-written
             try:
                 (row,) = pq.read_table(path).to_pylist()
                 found[row["hash"]] = {name: row.get(name) for name in SCHEMA.names}
@@ -141,6 +141,8 @@ class Store:
             except OSError as error:
                 why = "another benchmark is at work in it"
                 raise UserError(f"{self.folder}: {why}; wait for it, or give another folder with -o") from error
+            for leftover in self.cells.glob(".*.partial.parquet"):
+                leftover.unlink(missing_ok=True)
             with scratch(self.folder / "work") as work:
                 yield work
 

@@ -43,7 +43,7 @@ def start(description, folder, *more):
 
 def wait_for_cells(process, folder, count):
     """Until that many cells are on disk."""
-    while len(list(folder.glob("cells/*.parquet"))) < count:
+    while len(list(folder.glob("cells/[!.]*.parquet"))) < count:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
 
@@ -60,7 +60,7 @@ def alive(pid):
 
 def state(folder):
     """Every finished cell: its bytes and when they were written."""
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("cells/*.parquet")}
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("cells/[!.]*.parquet")}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,14 @@ class TestInterruption:
         assert not any(alive(pid) for pid in workers)
         assert len(cells) >= 2
         assert {name: cells[name] for name in interrupted[-1]} == interrupted[-1]
+
+    def test_what_a_kill_left_half_written_is_no_cell_and_goes(self, place, finished):
+        folder, outcome = finished
+        leftover = folder / "cells" / ".0123456789abcdef.1a2b3c4d.partial.parquet"
+        leftover.write_bytes(b"PAR1")
+        again = run_benchmark(place / "bench.yaml", folder, quiet=True)
+        assert (again.cells, again.finished) == (outcome.cells, outcome.finished)
+        assert not leftover.exists()
 
     def test_the_same_command_goes_on_and_trains_nothing_twice(self, killed, finished):
         folder, outcome = finished
