@@ -58,6 +58,16 @@ class PixelMemory(Protocol):
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A wish to be proved useful: from ``start`` (a fraction of training) on, the loop goes on twice from the same
+    weights, with the method and, ``Context.plain``, without what it does; the continuation that explains the given
+    validation labels better, allowing for wrong ones, is kept.
+    """
+
+    start: float
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a method asks the training loop (or the caller of the objective) to provide.
 
@@ -66,6 +76,7 @@ class Needs:
 
     teacher: Teacher | None = None
     memory: Mapping[str, Memory] = field(default_factory=dict)
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +146,7 @@ class Context:
         n_images: images of the whole optimiser step over all ranks; None means those of the batch at hand.
         world: number of data-parallel ranks (whose gradients are averaged).
         memory: the memories that methods asked for, by name; empty outside training.
+        plain: this is the continuation without the methods that asked for a :class:`Gate`.
     """
 
     progress: float = 1.0
@@ -143,6 +155,7 @@ class Context:
     n_images: int | None = None
     world: int = 1
     memory: Mapping[str, PixelMemory] = field(default_factory=dict)
+    plain: bool = False
 
     def mean(self, values: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"]) -> Float[Tensor, ""]:
         """The mean over the valid pixels of the whole step, so that ranks and micro-batches add up exactly."""

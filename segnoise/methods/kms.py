@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segnoise.errors import UserError
 from segnoise.kms import kms_posterior, label_log_odds, soft_target
-from segnoise.methods.base import Batch, Context, Memory, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import Batch, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
 
 
 class KMS(Method):
@@ -39,6 +39,8 @@ class KMS(Method):
         start, ramp: when the correction sets in, as fractions of training.
         ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
+        gate: from ``start`` on go on twice, with the correction and without, and keep what explains the given
+            validation labels better (:class:`segnoise.methods.base.Gate`); training takes ``2 - start`` times as long.
         steps: iterations of the E-step.
         cap: bound on ``|A|``.
 
@@ -72,6 +74,7 @@ class KMS(Method):
         ramp: float = 0.2,
         ensemble: float = 0.7,
         decay: float = 0.995,
+        gate: bool = False,
         steps: int = 10,
         cap: float = 8.0,
     ) -> None:
@@ -90,7 +93,8 @@ class KMS(Method):
         self.rho: float | tuple[float, ...] = rhos[0] if len(set(rhos)) == 1 else tuple(rhos)
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap = ensemble, steps, cap
-        self.needs = Needs(Teacher(decay), {"evidence": Memory(num_classes)} if ensemble else {})
+        memory = {"evidence": Memory(num_classes)} if ensemble else {}
+        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None)
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
@@ -102,7 +106,7 @@ class KMS(Method):
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
     ) -> list[Supervision]:
         strength = self.strength(ctx.progress)
-        if strength == 0:
+        if strength == 0 or (ctx.plain and self.needs.gate is not None):
             return supervision
         result = []
         for output, s in zip(outputs, supervision, strict=True):

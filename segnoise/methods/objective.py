@@ -139,7 +139,9 @@ class Objective(nn.Module):
         """The union of what the methods need."""
         needs = [m.needs for m in self._methods()]
         teacher = next((n.teacher for n in needs if n.teacher is not None), None)
-        return Needs(teacher, {name: memory for n in needs for name, memory in n.memory.items()})
+        gates = [n.gate for n in needs if n.gate is not None]
+        gate = min(gates, key=lambda g: g.start) if gates else None
+        return Needs(teacher, {name: memory for n in needs for name, memory in n.memory.items()}, gate)
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]

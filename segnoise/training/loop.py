@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from segnoise.errors import UserError
 from segnoise.methods import Context, Objective
 from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
+from segnoise.training.gate import Branches, ForwardCorrected
 from segnoise.training.keys import StepKeys
 from segnoise.training.memory import FileMemory
 from segnoise.training.prepare import Prepared, prepare
@@ -63,6 +64,8 @@ class State:
     sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     remembers: bool = False
+    branch: str = ""
+    """Where a method asked for a gate: "" before and in the first continuation, "plain" in the second, "kept" after."""
 
 
 def train(
@@ -77,7 +80,8 @@ def train(
 
     Args:
         config: the run, see segnoise.config.
-        run: the folder to write: config.yaml, prepared.json, labels/, log.csv, checkpoints/{last,best}.ckpt.
+        run: the folder to write: config.yaml, prepared.json, labels/, log.csv, checkpoints/{last,best}.ckpt, and
+            gate.json where a method asked for a gate.
         resume: go on from checkpoints/last.ckpt; on the CPU the result equals the uninterrupted run bit for bit.
         overwrite: delete an existing run first.
         quiet: no progress bar.
@@ -233,6 +237,10 @@ class _Loop:
             name: FileMemory(run.memory / name, [s.shape for s in self.sources], need.channels, fabric)
             for name, need in system.objective.needs.memory.items()
         }
+        gate = system.objective.needs.gate
+        parting = None if gate is None else math.ceil(gate.start * self.total)
+        self.parting = parting if parting is not None and parting < self.total else None
+        self.branches = Branches(run)
         # Batches are whole: an epoch is rounded up to full batches on all ranks.
         self.train_set = self._dataset(prepared.regions["train"], True, self.per_epoch * training.batch_size * world)
         self.started = time.monotonic() - state.seconds
@@ -252,32 +260,79 @@ class _Loop:
         )
 
     def run(self, stop: list[int], quiet: bool) -> None:
-        config, state, rank = self.config, self.state, self.fabric.global_rank
+        state = self.state
         if self.fabric.is_global_zero:
             self._rewrite_log()
+        with self._progress(quiet) as advance:
+            if state.branch == "":
+                self._go_on(stop, advance)
+                if self.parting is not None and state.step > self.parting:
+                    self._turn_back()
+            if state.branch == "plain":
+                self.memory = {}
+                self._go_on(stop, advance)
+                self._decide()
+        if self.fabric.is_global_zero:
+            shutil.rmtree(self.run_.memory, ignore_errors=True)
+            self.branches.remove()
+
+    def _go_on(self, stop: list[int], advance: Callable[[float], None]) -> None:
+        """The steps from here to the end."""
+        state, rank = self.state, self.fabric.global_rank
         keys = StepKeys(
-            state.step, self.total, self.per_epoch, config.training.batch_size, rank, self.fabric.world_size
+            state.step, self.total, self.per_epoch, self.config.training.batch_size, rank, self.fabric.world_size
         )
-        batches = self._loader(self.train_set, keys)
         if not self._done():
             for memory in self.memory.values():
                 memory.open(state.step if state.remembers else None)
-        with self._progress(quiet) as advance:
-            for batch in batches:
-                if self._done():
-                    break
-                losses = self._step(batch)
-                for key, value in losses.items():
-                    state.sums[key] = state.sums.get(key, 0.0) + value
-                state.step += 1
-                advance(state.step, losses["loss"])
-                if state.step % self.per_epoch == 0:
-                    self._end_epoch()
-                if self._any_rank(bool(stop)):
-                    self._save("last")
-                    raise Interrupted(stop[0] if stop else signal.SIGTERM)
+        for batch in self._loader(self.train_set, keys):
+            if self._done():
+                break
+            if state.step == self.parting and state.branch == "" and self.fabric.is_global_zero:
+                self.branches.mark(self._content())
+            losses = self._step(batch)
+            for key, value in losses.items():
+                state.sums[key] = state.sums.get(key, 0.0) + value
+            state.step += 1
+            advance(losses["loss"])
+            if state.step % self.per_epoch == 0:
+                self._end_epoch()
+            if self._any_rank(bool(stop)):
+                self._save("last")
+                raise Interrupted(stop[0] if stop else signal.SIGTERM)
+
+    def _turn_back(self) -> None:
+        """The continuation with the method is finished: back to where the other one parts from it."""
+        score = self._explained()
         if self.fabric.is_global_zero:
-            shutil.rmtree(self.run_.memory, ignore_errors=True)
+            self.branches.turn_back({**self._content(), "held_out": score})
+        self.fabric.barrier()
+        self._take(self.branches.start())
+        self.state.branch, self.state.remembers = "plain", False
+        self.memory = {}
+        self._save("last")
+
+    def _decide(self) -> None:
+        """Keeps the continuation that explains the given validation labels better."""
+        plain, first = self._explained(), self.branches.first()
+        keeps = bool(first["held_out"] < plain)
+        told = {"kept": "method" if keeps else "plain", "held_out": {"method": first["held_out"], "plain": plain}}
+        if keeps:
+            self._take(first)
+        self.state.branch = "kept"
+        if self.fabric.is_global_zero:
+            if keeps:
+                self.branches.keep_first()
+            self.branches.tell(told)
+            self._rewrite_log()
+        self._save("last")
+
+    def _take(self, content: dict[str, Any]) -> None:
+        """Weights, optimiser and state of a checkpoint of this run; time goes on."""
+        restore(self.system, content["system"], self.run_.checkpoint("last"))
+        self.optimiser.load_state_dict(content["optimiser"])
+        for key, value in content["state"].items():
+            setattr(self.state, key, value)
 
     def _step(self, batch: Sample) -> dict[str, float]:
         state, config = self.state, self.config
@@ -297,6 +352,7 @@ class _Loop:
             n_images=n_images,
             world=self.fabric.world_size,
             memory=self.memory,
+            plain=state.branch == "plain",
         )
         parts: dict[str, Tensor] = self.module(tensors, context)
         if not torch.isfinite(parts["loss"]):
@@ -369,29 +425,43 @@ class _Loop:
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Cross-entropy and mean IoU on the given validation labels."""
-        world, rank = self.fabric.world_size, self.fabric.global_rank
-        order = list(range(rank, len(self.val_set), world))
-        size = self.config.training.batch_size
         num_classes = len(self.config.data.classes)
         confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
         loss = torch.zeros(2, dtype=torch.float64)
+        for logits, mask in self._held_out():
+            losses = torch.nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="sum")
+            loss += torch.tensor([float(losses), float((mask != 255).sum())], dtype=torch.float64)
+            confusion += confusion_matrix(mask.cpu().numpy(), logits.argmax(1).cpu().numpy(), num_classes)
+        total = self._over_ranks(torch.cat([loss, torch.from_numpy(confusion).double().flatten()]))
+        pooled = total[2:].reshape(num_classes, num_classes).round().long().numpy()
+        mean = scores(pooled, self.config.data.classes)["iou"]["mean"]
+        return {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
+
+    @torch.no_grad()
+    def _explained(self) -> float:
+        """How well the given validation labels are explained, allowing for wrong ones; lower is better."""
+        score = ForwardCorrected()
+        for logits, mask in self._held_out():
+            score.add(logits, mask)
+        score.sums, score.count = self._over_ranks(score.sums), self._over_ranks(score.count)
+        return score.value()
+
+    def _held_out(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits and given labels of this rank's validation windows."""
+        order = list(range(self.fabric.global_rank, len(self.val_set), self.fabric.world_size))
+        size = self.config.training.batch_size
         self.module.eval()
         for batch in self._loader(self.val_set, [order[i : i + size] for i in range(0, len(order), size)]):
             tensors = self._to_device(batch)
             with self.fabric.autocast():
                 logits = self.system.network(channels_last(tensors["image"]))
-            losses = torch.nn.functional.cross_entropy(
-                logits.float(), tensors["mask"], ignore_index=255, reduction="sum"
-            )
-            loss += torch.tensor([float(losses), float((tensors["mask"] != 255).sum())], dtype=torch.float64)
-            prediction = logits.argmax(1).cpu().numpy()
-            confusion += confusion_matrix(batch["mask"].numpy(), prediction, num_classes)
-        total = torch.cat([loss, torch.from_numpy(confusion).double().flatten()])
-        if world > 1:
-            total = self.fabric.all_reduce(total.to(self.fabric.device), reduce_op="sum").cpu()
-        pooled = total[2:].reshape(num_classes, num_classes).round().long().numpy()
-        mean = scores(pooled, self.config.data.classes)["iou"]["mean"]
-        return {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
+            yield logits.float(), tensors["mask"]
+
+    def _over_ranks(self, total: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return total
+        summed: Tensor = self.fabric.all_reduce(total.to(self.fabric.device), reduce_op="sum")
+        return summed.cpu()
 
     def _save(self, which: Any) -> None:
         if not self.fabric.is_global_zero:
@@ -403,18 +473,20 @@ class _Loop:
             if state.remembers:
                 for memory in self.memory.values():
                     memory.save(state.step)
-        content = {
+        save_checkpoint(self.run_.checkpoint(which), self._content())
+        if which == "last":
+            for memory in self.memory.values():
+                memory.forget(state.step)
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "config": self.config.model_dump(mode="json"),
             "fingerprint": self.config.fingerprint(),
             "scaling": self.scaling.to_dict(),
             "system": {key: value.cpu() for key, value in self.system.state_dict().items()},
             "optimiser": self.optimiser.state_dict(),
-            "state": vars(state),
+            "state": vars(self.state),
         }
-        save_checkpoint(self.run_.checkpoint(which), content)
-        if which == "last":
-            for memory in self.memory.values():
-                memory.forget(state.step)
 
     def _rewrite_log(self) -> None:
         """log.csv is the history of the checkpoint, so a resumed run continues it without gap or repetition."""
@@ -438,11 +510,13 @@ class _Loop:
         ]
         disable = quiet or not self.fabric.is_global_zero
         with Progress(*columns, console=Console(file=sys.stderr), disable=disable) as bar:
-            task = bar.add_task(f"train {self.config.name}", total=self.total, completed=self.state.step, info="")
+            twice = 0 if self.parting is None else self.total - self.parting
+            task = bar.add_task(f"train {self.config.name}", total=self.total + twice, info="")
 
-            def advance(step: int, loss: float) -> None:
-                history = self.state.history
-                iou = f"  val IoU {history[-1]['val_iou']:.3f}" if history else ""
-                bar.update(task, completed=step, info=f"loss {loss:.3f}{iou}")
+            def advance(loss: float) -> None:
+                state = self.state
+                iou = f"  val IoU {state.history[-1]['val_iou']:.3f}" if state.history else ""
+                done = state.step + (twice if state.branch else 0)
+                bar.update(task, completed=done, info=f"loss {loss:.3f}{iou}")
 
             yield advance

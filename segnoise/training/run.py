@@ -57,6 +57,11 @@ class Run:
         """What methods remember per pixel; there only while training."""
         return self.folder / "memory"
 
+    @property
+    def gate(self) -> Path:
+        """Which of two continuations was kept, where a method asked for two."""
+        return self.folder / "gate.json"
+
     def checkpoint(self, which: Which) -> Path:
         return self.folder / "checkpoints" / f"{which}.ckpt"
 
