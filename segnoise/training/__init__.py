@@ -2,10 +2,11 @@
 and exact resume.
 """
 
-from segnoise.training.loop import Interrupted, train
+from segnoise.training.loop import train
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Model, Run, checkpoint_path, load
 from segnoise.training.sidebyside import train_side_by_side
+from segnoise.training.signals import Interrupted
 from segnoise.training.system import System, build_system
 
 __all__ = [

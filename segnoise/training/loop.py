@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
@@ -33,24 +32,18 @@ from segnoise.data import Region, Sample, WindowDataset, collate, keep_in_memory
 from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.methods import Context, Objective
-from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.checkpoint import load_checkpoint, save_checkpoint
-from segnoise.training.gate import Branches, ForwardCorrected
+from segnoise.training.folder import open_folder
+from segnoise.training.gate import Branches
+from segnoise.training.heldout import HeldOut
 from segnoise.training.keys import StepKeys
 from segnoise.training.memory import FileMemory
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Run, restore
-from segnoise.training.system import System, build_system, channels_last
+from segnoise.training.signals import Interrupted, collected_signals
+from segnoise.training.system import System, build_system
 
 log = logging.getLogger(__name__)
-
-
-class Interrupted(Exception):
-    """Training was asked to stop by a signal, and has saved its state."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by signal {signum}; go on with --resume")
-        self.signum = signum
 
 
 @dataclass
@@ -91,7 +84,7 @@ def train(
             configuration; a loss that is not finite.
         Interrupted: after SIGINT or SIGTERM, with the state saved.
     """
-    with _signals() as stop:
+    with collected_signals() as stop:
         _train(config, Run(Path(run)), resume, overwrite, quiet, stop)
     return Path(run)
 
@@ -102,7 +95,7 @@ def _train(config: Config, place: Run, resume: bool, overwrite: bool, quiet: boo
     state, checkpoint = State(), None
     Objective(config.methods(), len(config.data.classes))  # a mistake in an option is told before any data are read
     if fabric.is_global_zero:
-        _open_folder(config, place, resume, overwrite)
+        open_folder(config, place, resume, overwrite)
     fabric.barrier()
     if resume and place.checkpoint("last").is_file():
         checkpoint = load_checkpoint(place.checkpoint("last"))
@@ -144,41 +137,6 @@ def _fabric(config: Config) -> Fabric:
             raise UserError(f"training.accelerator, devices or precision: not available here ({error})") from error
 
 
-def _open_folder(config: Config, run: Run, resume: bool, overwrite: bool) -> None:
-    """Makes the run's folder, or checks that the one there is this run."""
-    if run.folder.exists() and not run.folder.is_dir():
-        raise UserError(f"{run.folder}: is a file; give another folder for the run with -o")
-    if run.config.is_file():
-        if overwrite:
-            shutil.rmtree(run.folder)
-        elif not resume:
-            raise UserError(f"{run.folder}: already holds a run; go on with --resume, or start anew with --overwrite")
-        else:
-            _check_same(config, run)
-    elif run.folder.is_dir() and any(run.folder.iterdir()):
-        raise UserError(f"{run.folder}: is not empty and holds no run; give another folder with -o")
-    elif resume:
-        raise UserError(f"{run.folder}: there is no run to resume; leave --resume out")
-    try:
-        (run.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        config.write(run.config)
-    except OSError as error:
-        raise UserError(f"{run.folder}: cannot be written ({error.strerror}); choose another folder with -o") from error
-
-
-def _check_same(config: Config, run: Run) -> None:
-    from segnoise.config import load_config
-
-    before = load_config(run.config)
-    if before.fingerprint() != config.fingerprint():
-        old, new = before.model_dump(), config.model_dump()
-        changed = next((key for key in new if key != "name" and old[key] != new[key]), "configuration")
-        raise UserError(
-            f"{run.folder}: was trained with another configuration ({changed} differs); use another folder with -o, "
-            "or --overwrite"
-        )
-
-
 def _prepare_once(fabric: Fabric, config: Config, run: Run) -> Prepared:
     """The first rank writes the label rasters, the others read them."""
     if fabric.is_global_zero:
@@ -187,27 +145,6 @@ def _prepare_once(fabric: Fabric, config: Config, run: Run) -> Prepared:
         return prepared
     fabric.barrier()
     return prepare(config, run)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one kills."""
-    received: list[int] = []
-
-    def note(signum: int, _frame: Any) -> None:
-        received.append(signum)
-        signal.signal(signum, signal.SIG_DFL)
-
-    try:
-        old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are someone else's business
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
 
 
 class _Loop:
@@ -237,6 +174,7 @@ class _Loop:
             name: FileMemory(run.memory / name, [s.shape for s in self.sources], need.channels, fabric)
             for name, need in system.objective.needs.memory.items()
         }
+        self.held_out = HeldOut(fabric, system.network, self._held_out_batches, data.classes)
         gate = system.objective.needs.gate
         parting = None if gate is None else math.ceil(gate.start * self.total)
         self.parting = parting if parting is not None and parting < self.total else None
@@ -303,7 +241,7 @@ class _Loop:
 
     def _turn_back(self) -> None:
         """The continuation with the method is finished: back to where the other one parts from it."""
-        score = self._explained()
+        score = self.held_out.explained()
         if self.fabric.is_global_zero:
             self.branches.turn_back({**self._content(), "held_out": score})
         self.fabric.barrier()
@@ -314,7 +252,7 @@ class _Loop:
 
     def _decide(self) -> None:
         """Keeps the continuation that explains the given validation labels better."""
-        plain, first = self._explained(), self.branches.first()
+        plain, first = self.held_out.explained(), self.branches.first()
         keeps = bool(first["held_out"] < plain)
         told = {"kept": "method" if keeps else "plain", "held_out": {"method": first["held_out"], "plain": plain}}
         if keeps:
@@ -404,7 +342,7 @@ class _Loop:
         state = self.state
         means = {key: value / self.per_epoch for key, value in state.sums.items()}
         state.sums = {}
-        validation = self._validate()
+        validation = self.held_out.scores()
         row = {
             "epoch": float(len(state.history) + 1),
             "step": float(state.step),
@@ -422,46 +360,12 @@ class _Loop:
         if self.fabric.is_global_zero:
             self._rewrite_log()
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        """Cross-entropy and mean IoU on the given validation labels."""
-        num_classes = len(self.config.data.classes)
-        confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
-        loss = torch.zeros(2, dtype=torch.float64)
-        for logits, mask in self._held_out():
-            losses = torch.nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="sum")
-            loss += torch.tensor([float(losses), float((mask != 255).sum())], dtype=torch.float64)
-            confusion += confusion_matrix(mask.cpu().numpy(), logits.argmax(1).cpu().numpy(), num_classes)
-        total = self._over_ranks(torch.cat([loss, torch.from_numpy(confusion).double().flatten()]))
-        pooled = total[2:].reshape(num_classes, num_classes).round().long().numpy()
-        mean = scores(pooled, self.config.data.classes)["iou"]["mean"]
-        return {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
-
-    @torch.no_grad()
-    def _explained(self) -> float:
-        """How well the given validation labels are explained, allowing for wrong ones; lower is better."""
-        score = ForwardCorrected()
-        for logits, mask in self._held_out():
-            score.add(logits, mask)
-        score.sums, score.count = self._over_ranks(score.sums), self._over_ranks(score.count)
-        return score.value()
-
-    def _held_out(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits and given labels of this rank's validation windows."""
+    def _held_out_batches(self) -> Iterator[dict[str, Tensor]]:
         order = list(range(self.fabric.global_rank, len(self.val_set), self.fabric.world_size))
         size = self.config.training.batch_size
         self.module.eval()
         for batch in self._loader(self.val_set, [order[i : i + size] for i in range(0, len(order), size)]):
-            tensors = self._to_device(batch)
-            with self.fabric.autocast():
-                logits = self.system.network(channels_last(tensors["image"]))
-            yield logits.float(), tensors["mask"]
-
-    def _over_ranks(self, total: Tensor) -> Tensor:
-        if self.fabric.world_size == 1:
-            return total
-        summed: Tensor = self.fabric.all_reduce(total.to(self.fabric.device), reduce_op="sum")
-        return summed.cpu()
+            yield self._to_device(batch)
 
     def _save(self, which: Any) -> None:
         if not self.fabric.is_global_zero:
