@@ -76,11 +76,18 @@ def canonical(run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as far as it decides the result, the same on every machine."""
     config = make_config(run, base=Path("/"))
     content: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
-    content["method"] = [{**method_defaults(method["name"]), **method} for method in config.methods()]
+    content["method"] = [_options(method) for method in config.methods()]
     content["network"] = {"name": config.network.name, **content.get("network", {})}
     for key in ("devices", "accelerator", "workers"):
         content.get("training", {}).pop(key, None)
     return {key: value for key, value in content.items() if value != {}}
+
+
+def _options(method: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a method; what is switched off, as it is by default, may have come later than a cell."""
+    defaults = method_defaults(method["name"])
+    options = {**defaults, **method}
+    return {key: value for key, value in options.items() if value is not False or defaults.get(key) is not False}
 
 
 def settings_of(entry: SetEntry) -> dict[str, Any]:

@@ -34,6 +34,22 @@ def test_devices_and_workers_and_the_place_of_the_work_do_not_matter(tmp_path, m
     assert cell(training={"accelerator": "cpu", "devices": 1, "workers": 3}).hash == before
 
 
+def test_an_option_that_came_later_and_is_off_does_not_matter_until_it_is_on(monkeypatch):
+    before = cell(method=[{"name": "gce", "q": 0.5}]).hash
+    monkeypatch.setattr(
+        "segnoise.evaluation.benchmark.cells.method_defaults", lambda name: {"q": 0.7, "warmup": 0.1, "later": False}
+    )
+    assert cell(method=[{"name": "gce", "q": 0.5}]).hash == before
+    assert cell(method=[{"name": "gce", "q": 0.5, "later": False}]).hash == before
+    assert cell(method=[{"name": "gce", "q": 0.5, "later": True}]).hash != before
+    monkeypatch.setattr(
+        "segnoise.evaluation.benchmark.cells.method_defaults", lambda name: {"q": 0.7, "warmup": 0.1, "later": True}
+    )
+    assert (
+        cell(method=[{"name": "gce", "q": 0.5, "later": False}]).hash != cell(method=[{"name": "gce", "q": 0.5}]).hash
+    )
+
+
 def test_a_default_of_a_method_that_changes_matters(monkeypatch):
     before = cell().hash
     monkeypatch.setattr("segnoise.evaluation.benchmark.cells.method_defaults", lambda name: {"q": 0.6})
