@@ -18,7 +18,7 @@ def error_map(
     rho: float | Sequence[float] = 0.9,
     mu: float = -2.0,
     sigma: float = 1.3133,
-    steps: int = 10,
+    steps: int = 6,
     ignore_index: int = 255,
 ) -> Float[Tensor, " B *S"]:
     """``P(label is wrong)`` per pixel, when errors come in patches and a wrong label is any other class alike.

@@ -20,6 +20,9 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _PAIRS = [(float(_NODES[k]), float(_WEIGHTS[k])) for k in (3, 4)]
 _CENTRE = float(_WEIGHTS[2])
 
+_CAUTION = 1.2
+"""Steps are this much shorter than Newton's with the mean curvature, which swing where evidence is uneven."""
+
 
 class Posterior(NamedTuple):
     """What the E-step finds per pixel, both ``B *S`` in [0, 1]."""
@@ -36,7 +39,7 @@ def kms_posterior(
     rho: float | Sequence[float] = 0.9,
     mu: float = -2.0,
     sigma: float = 1.3133,
-    steps: int = 10,
+    steps: int = 6,
     cap: float = 8.0,
     valid: Bool[Tensor, " B *S"] | None = None,
 ) -> Posterior:
@@ -45,15 +48,15 @@ def kms_posterior(
     The model: error logits ``eta ~ N(mu, sigma**2 K)`` with ``K`` the KMS covariance, an error with probability
     ``r_i = sigmoid(eta_i)``, and ``A_i = log P(label | wrong) - log P(label | right)``. The posterior is
     approximated, image by image, by ``q = N(m, (K^-1 / sigma**2 + w I)^-1)``: ``steps`` ascents of the exact bound
-    in m, preconditioned in the eigenbasis of the precision, and w the mean curvature of the evidence. Pixels
-    without evidence (A = 0) add no curvature, so without any evidence q is the prior.
+    in m, preconditioned by ``(K^-1 / sigma**2 + 1.2 w I)^-1`` in the eigenbasis of K, and w the mean curvature of the
+    evidence. Pixels without evidence (A = 0) add no curvature, so without any evidence q is the prior.
 
     Args:
         log_odds: A, the evidence that the label is wrong, from a model that is not misled by it.
         rho: correlation of the errors of neighbours along each axis, each in (-1, 1).
         mu: mean of the error logits; mu = -2 and sigma = 1.3133 mean an error rate of 0.18 a priori.
         sigma: standard deviation of the error logits.
-        steps: ascents; 10 lie within .005 of convergence on average where the evidence is clear.
+        steps: ascents; after 6 pi lies within .005 of convergence on average where the evidence is clear.
         cap: the evidence of one pixel is cut to [-cap, cap].
         valid: false where there is no label; such pixels carry no evidence.
 
@@ -86,7 +89,6 @@ def kms_posterior(
 def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int) -> Posterior:
     per_image = (-1,) + (1,) * (evidence.dim() - 1)
     precision = basis.eigenvalues / sigma**2
-    preconditioner = 1 / (precision + 0.2)
     informed = (evidence != 0).to(evidence.dtype).flatten(1)
     share = informed.mean(1)
     odds_ratio = torch.exp(-evidence)
@@ -101,7 +103,8 @@ def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int
         p_wrong, p_spread = _expected_sigmoid(odds * odds_ratio, deviation)
         if step == steps:
             break
-        spectrum += (basis.analyse(p_wrong - rate) - precision * spectrum) * preconditioner
+        step_size = (precision + _CAUTION * curvature.view(per_image)).reciprocal_()
+        spectrum += (basis.analyse(p_wrong - rate) - precision * spectrum).mul_(step_size)
         mean = basis.synthesise(spectrum).add_(mu)
         # The exact curvature is spread(r) - spread(pi); half of the latter keeps q proper where it is negative.
         total = (informed * torch.sub(rate_spread, p_spread, alpha=0.5).flatten(1)).mean(1)

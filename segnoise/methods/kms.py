@@ -75,7 +75,7 @@ class KMS(Method):
         ensemble: float = 0.7,
         decay: float = 0.995,
         gate: bool = False,
-        steps: int = 10,
+        steps: int = 6,
         cap: float = 8.0,
     ) -> None:
         super().__init__()
