@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -106,7 +106,13 @@ class Boundary(Corruption):
         instances: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> NDArray[Any]:
-        return _move(labels, params, _reach(labels, params, instances, spacing))
+        pixels, other, start = [], [], 0
+        for reach in _parts(labels, params, instances, spacing):
+            moved = reach.taken(params, start)
+            pixels.append(reach.pixels[moved])
+            other.append(reach.other[moved])
+            start += len(moved)
+        return _moved(labels, params, np.concatenate(pixels), np.concatenate(other))
 
     def fit_apply(
         self,
@@ -134,7 +140,7 @@ class Boundary(Corruption):
 
         def level(strengths: Sequence[Params]) -> float:
             moved = (
-                np.count_nonzero(_moved(x, {**p, **s}, r)) * r.cell
+                np.count_nonzero(_kept(x, {**p, **s}, r)) * r.cell
                 for x, p, s, r in zip(images, params, strengths, reaches, strict=True)
             )
             return float(sum(moved) / length) if length else 0.0
@@ -155,14 +161,22 @@ class Boundary(Corruption):
 
 
 def _move(labels: NDArray[Any], params: Params, reach: _Reach) -> NDArray[Any]:
+    moved = reach.taken(params)
+    return _moved(labels, params, reach.pixels[moved], reach.other[moved])
+
+
+def _moved(labels: NDArray[Any], params: Params, pixels: NDArray[np.intp], other: NDArray[np.int64]) -> NDArray[Any]:
+    """The labels with pixels that took another one."""
+    if params["topology"] == "keep":
+        kept = _joined(labels, pixels, other)
+        pixels, other = pixels[kept], other[kept]
     noisy = labels.copy()
-    moved = _moved(labels, params, reach)
-    noisy.ravel()[reach.pixels[moved]] = labels.ravel()[reach.other[moved]]
+    noisy.ravel()[pixels] = labels.ravel()[other]
     return noisy
 
 
-def _moved(labels: NDArray[Any], params: Params, reach: _Reach) -> NDArray[np.bool_]:
-    """Which pixels of a reach take their other label."""
+def _kept(labels: NDArray[Any], params: Params, reach: _Reach) -> NDArray[np.bool_]:
+    """Which pixels of a reach take their other label and may keep it."""
     moved = reach.taken(params)
     if params["topology"] == "keep":
         moved[moved] = _joined(labels, reach.pixels[moved], reach.other[moved])
@@ -210,9 +224,11 @@ class _Reach(NamedTuple):
         """The scale at which a pixel flips without bias."""
         return self.distance / self.pull
 
-    def taken(self, params: Params) -> NDArray[np.bool_]:
+    def taken(self, params: Params, start: int = 0) -> NDArray[np.bool_]:
+        """Which pixels move; ``start`` is the number of entries of the whole reach before this part of it."""
         if "threshold" in params:
-            return taken(self.cost(), params["threshold"])
+            threshold = params["threshold"]
+            return taken(self.cost(), threshold and (threshold[0], max(threshold[1] - start, -1)))
         return self.moved(params["scale"], params["bias"])
 
     def moved(self, scale: float, bias: float) -> NDArray[np.bool_]:
@@ -220,13 +236,25 @@ class _Reach(NamedTuple):
 
 
 def _reach(labels: NDArray[Any], params: Params, instances: bool, spacing: Sequence[float] | None) -> _Reach:
+    parts = list(_parts(labels, params, instances, spacing))
+    return _Reach(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.other for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+        np.concatenate([part.pull for part in parts]),
+        np.concatenate([part.grows for part in parts]),
+        parts[0].cell,
+    )
+
+
+def _parts(labels: NDArray[Any], params: Params, instances: bool, spacing: Sequence[float] | None) -> Iterator[_Reach]:
+    """The reach, some pixels at a time."""
     pixel = Length.of(params["displacement"]).pixel(spacing, labels.ndim)
     known = known_labels(labels, instances)
     nearest, distance = nearest_other(labels, known, pixel)
     nearest, distance = nearest.ravel(), distance.ravel()
     field = sample_field(labels.shape, params["rho"], generator(params["key"], "displacement")).ravel()
-    value, cell = labels.ravel(), math.prod(pixel)
-    reaches = []
+    value = labels.ravel()
     for start in range(0, max(labels.size, 1), CHUNK):
         there = nearest[start : start + CHUNK]
         pixels = start + np.flatnonzero(there >= 0)
@@ -237,15 +265,7 @@ def _reach(labels: NDArray[Any], params: Params, instances: bool, spacing: Seque
         np.negative(pull, out=pull, where=~grows)
         moves = np.flatnonzero((pull > 0) | (params["bias"] != 0))
         pixels = pixels[moves]
-        reaches.append(_Reach(pixels, other[moves], distance[pixels], pull[moves], grows[moves], cell))
-    return _Reach(
-        np.concatenate([reach.pixels for reach in reaches]),
-        np.concatenate([reach.other for reach in reaches]),
-        np.concatenate([reach.distance for reach in reaches]),
-        np.concatenate([reach.pull for reach in reaches]),
-        np.concatenate([reach.grows for reach in reaches]),
-        cell,
-    )
+        yield _Reach(pixels, other[moves], distance[pixels], pull[moves], grows[moves], math.prod(pixel))
 
 
 def _length(what: str, value: Length | str | float) -> Length:

@@ -87,12 +87,16 @@ def nearest_other(
     distance = np.full(labels.shape, np.inf)
     equal = len(set(pixel)) == 1
     strides = [math.prod(labels.shape[axis + 1 :]) for axis in range(labels.ndim)]
-    if known.all():
-        region = (compact(labels)[1] + 1).astype(np.int32).reshape(labels.shape)
+    if int(labels.max(initial=0)) < min(4 * labels.size + 1024, 2**31 - 1):
+        region = labels.astype(np.int32)
+        region += 1
+        region *= known
     else:
         region = np.zeros(labels.shape, dtype=np.int32)
         region[known] = compact(labels[known])[1] + 1
     for number, box in enumerate(ndimage.find_objects(region), start=1):
+        if box is None:
+            continue
         # Whatever shares a face with a region lies within one pixel of its box.
         padded = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
         inside = region[padded] == number

@@ -108,3 +108,14 @@ def test_exactly_k_of_the_cheapest_of_all_arrays_are_taken(costs: list[NDArray[n
         assert cost[chosen].max() <= cost[~chosen].min()
         ties = np.flatnonzero(cost == cost[chosen].max())
         assert (np.diff(chosen[ties].astype(int)) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535), (np.int32, 2**31 - 1), (np.int64, 2**40)]
+)
+def test_the_largest_id_of_a_type_is_an_id_like_others(dtype: type, top: int) -> None:
+    labels = np.array([[0, 0, top, top, 7]], dtype=dtype)
+    small = np.array([[0, 0, 2, 2, 1]], dtype=dtype)
+    known = np.ones(labels.shape, dtype=bool)
+    for found, expected in zip(nearest_other(labels, known, (1, 1)), nearest_other(small, known, (1, 1)), strict=True):
+        assert np.array_equal(found, expected)
