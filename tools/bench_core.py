@@ -110,7 +110,7 @@ def training(rounds: int, side: int) -> list[tuple[str, float]]:
         (f"kms step at full strength / cross-entropy step, 8 x {side}²", found["kms"] / found["cross_entropy"]),
         (f"the same with a teacher's evidence (ensemble 0), 8 x {side}²", found["teacher"] / found["cross_entropy"]),
         (
-            f"kms posterior (10 ascents) / cross-entropy forward and backward, 8 x {side}²",
+            f"kms posterior (6 ascents) / cross-entropy forward and backward, 8 x {side}²",
             alone["posterior"] / alone["loss"],
         ),
     ]

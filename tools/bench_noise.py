@@ -196,7 +196,7 @@ PRIMITIVES: dict[str, tuple[str, str, Callable[[Map], None]]] = {
 }
 
 
-def apply_rows(rounds: int, side: int) -> list[str]:
+def apply_rows(rounds: int, side: int, names: list[str]) -> list[str]:
     ids = parcels(side)
     maps = {"classes": Map((ids % 4).astype(np.uint8), False), "ids": Map(ids, True)}
     count = len(np.unique(ids)) - 1
@@ -204,9 +204,7 @@ def apply_rows(rounds: int, side: int) -> list[str]:
         f"| `apply` / primitive, {side:,}², {count:,} objects | primitive | 3 classes and background | object ids |",
         "| --- | --- | --- | --- |",
     ]
-    for name in NOISES:
-        if name == Kms.name:
-            continue
+    for name in names:
         expression, what, primitive = PRIMITIVES[name]
         noise = parse(expression)
         ratios = []
@@ -266,13 +264,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=4096, help="of the map that every noise is applied to")
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 8192, 16384], help="of the maps for kms")
+    others = [name for name in NOISES if name != Kms.name]
+    parser.add_argument("--noises", nargs="+", choices=others, help="apply of these alone, and nothing else")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    parts: tuple[Callable[[], list[str]], ...] = (
-        lambda: kms_rows(args.rounds, args.sides),
-        lambda: apply_rows(args.rounds, args.side),
-        lambda: process_rows(args.rounds),
-    )
+    parts: list[Callable[[], list[str]]] = [lambda: apply_rows(args.rounds, args.side, args.noises or others)]
+    if not args.noises:
+        parts = [lambda: kms_rows(args.rounds, args.sides), *parts, lambda: process_rows(args.rounds)]
     for rows in parts:
         print("\n".join(rows()), end="\n\n", flush=True)
 
