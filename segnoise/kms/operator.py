@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segnoise.kms import ar1
 
-_AXIS_PRODUCTS: dict[str, Callable[[Tensor, float, int], Tensor]] = {
+_AXIS_PRODUCTS: dict[str, Callable[[Tensor, ar1.Rho, int], Tensor]] = {
     "color": ar1.color,
     "color_t": ar1.color_t,
     "whiten": ar1.whiten,
@@ -29,7 +29,8 @@ class _GridOperator(LinearOperator):  # type: ignore[misc]
     def __init__(self, *, batch_shape: Sequence[int], dtype: torch.dtype, device: Any, **kwargs: Any) -> None:
         super().__init__(batch_shape=torch.Size(batch_shape), dtype=dtype, device=torch.device(device), **kwargs)
         self.grid: tuple[int, ...] = kwargs["shape"]
-        self.rho: tuple[float, ...] = kwargs["rho"]
+        rho = kwargs["rho"]
+        self.rho: tuple[float, ...] | tuple[Tensor, ...] = rho.unbind(-1) if isinstance(rho, Tensor) else rho
 
     @property
     def dtype(self) -> torch.dtype:
@@ -46,9 +47,16 @@ class _GridOperator(LinearOperator):  # type: ignore[misc]
     def _with(self, **changes: Any) -> Any:
         return self.__class__(**{**self._kwargs, **changes})
 
+    def _with_batch(self, batch_shape: Sequence[int], change: Callable[[Tensor], Tensor]) -> Any:
+        """Another batch shape; ``change`` makes the correlations' own batch the same."""
+        rho = self._kwargs["rho"]
+        return self._with(batch_shape=batch_shape, rho=change(rho) if isinstance(rho, Tensor) else rho)
+
     def to(self, *args: Any, **kwargs: Any) -> Any:
         probe = torch.empty(0, dtype=self.dtype, device=self.device).to(*args, **kwargs)
-        return self._with(dtype=probe.dtype, device=probe.device)
+        rho = self._kwargs["rho"]
+        rho = rho.to(probe.device) if isinstance(rho, Tensor) else rho
+        return self._with(dtype=probe.dtype, device=probe.device, rho=rho)
 
     def type(self, dtype: torch.dtype) -> Any:
         return self._with(dtype=dtype)
@@ -64,34 +72,42 @@ class _GridOperator(LinearOperator):  # type: ignore[misc]
             raise RuntimeError(f"a covariance can be repeated along batch axes only, got {sizes}")
         new = len(sizes) - len(self.shape)
         padded = (1,) * new + tuple(self.batch_shape)
-        return self._with(batch_shape=[a * b for a, b in zip(sizes[:-2], padded, strict=True)])
+        batch = [a * b for a, b in zip(sizes[:-2], padded, strict=True)]
+        return self._with_batch(batch, lambda rho: rho.repeat(*sizes[:-2], 1))
 
     def _expand_batch(self, batch_shape: Sequence[int]) -> Any:
-        return self._with(batch_shape=batch_shape)
+        return self._with_batch(batch_shape, lambda rho: rho.expand(*batch_shape, -1))
 
     def _unsqueeze_batch(self, dim: int) -> Any:
         batch = list(self.batch_shape)
         batch.insert(dim, 1)
-        return self._with(batch_shape=batch)
+        return self._with_batch(batch, lambda rho: rho.unsqueeze(dim))
 
     def _permute_batch(self, *dims: int) -> Any:
-        return self._with(batch_shape=[self.batch_shape[d] for d in dims])
+        return self._with_batch([self.batch_shape[d] for d in dims], lambda rho: rho.permute(*dims, -1))
 
     def _getitem(self, row_index: Any, col_index: Any, *batch_indices: Any) -> Any:
         if _is_noop_index(row_index) and _is_noop_index(col_index):
             if not batch_indices:
                 return self
             size = _compute_getitem_size(self, (*batch_indices, row_index, col_index))
-            return self._with(batch_shape=size[:-2])
+            return self._with_batch(size[:-2], lambda rho: rho[(*batch_indices, slice(None))])
         return super()._getitem(row_index, col_index, *batch_indices)
 
-    def _product(self, x: Tensor, *names: str) -> Tensor:
-        """Axis products, in order, of tensors ``... *shape``."""
-        if tuple(x.shape[x.dim() - len(self.grid) :]) != self.grid:
+    def _product(self, x: Tensor, *names: str, columns: int = 0) -> Tensor:
+        """Axis products, in order, of tensors ``... *shape``, ``columns`` axes before it belonging to no batch."""
+        axes = len(self.grid)
+        if tuple(x.shape[x.dim() - axes :]) != self.grid:
             raise ValueError(f"expected a tensor ending in {self.grid}, got {tuple(x.shape)}")
+        rhos: Sequence[ar1.Rho] = self.rho
+        rho = self._kwargs["rho"]
+        if isinstance(rho, Tensor):
+            spread = rho.reshape(*self.batch_shape, *(1,) * (columns + axes), axes)
+            rhos = spread.unbind(-1)
+            x = x.expand(torch.broadcast_shapes(x.shape, spread.shape[:-1]))  # type: ignore[no-untyped-call]
         for name in names:
-            for axis, rho in enumerate(self.rho):
-                x = _AXIS_PRODUCTS[name](x, rho, axis - len(self.grid))
+            for axis, along in enumerate(rhos):
+                x = _AXIS_PRODUCTS[name](x, along, axis - axes)
         return x
 
     def _columns(self, rhs: Tensor, *names: str) -> Tensor:
@@ -99,7 +115,7 @@ class _GridOperator(LinearOperator):  # type: ignore[misc]
         batch = torch.broadcast_shapes(rhs.shape[:-2], self.batch_shape)  # type: ignore[no-untyped-call]
         rhs = rhs.expand(*batch, *rhs.shape[-2:])
         fields = rhs.mT.reshape(*batch, rhs.shape[-1], *self.grid)
-        return self._product(fields, *names).flatten(-len(self.grid)).mT
+        return self._product(fields, *names, columns=1).flatten(-len(self.grid)).mT
 
 
 class KMSLinearOperator(_GridOperator):
@@ -108,15 +124,17 @@ class KMSLinearOperator(_GridOperator):
     The field lives on a grid, flattened row by row (the last axis runs fastest), so ``K`` is the Kronecker product
     of one KMS matrix per axis, with ``log det K = sum_a (n_a - 1) prod_{b != a} n_b log(1 - rho_a**2)``. Product,
     solve, log-determinant, quadratic form, factor and sampling take O(N) memory and O(N log n) arithmetic or less;
-    all are differentiable in their tensor arguments. The operator drops into
+    all are differentiable in their tensor arguments and in the correlations. The operator drops into
     ``gpytorch.distributions.MultivariateNormal``.
 
     Args:
         shape: sizes of the grid's axes, in pixels.
-        rho: correlation of neighbours along each axis, each in (-1, 1); one number serves all axes.
+        rho: correlation of neighbours along each axis, each in (-1, 1); one number serves all axes. Or a tensor
+            ``*batch A`` with one for each of the A axes, which may need gradients (map a free parameter to it with
+            ``tanh``); in float64 it stays exact near one, whatever the dtype of the fields.
         dtype: of the entries; default: torch's default.
         device: where dense results are made.
-        batch_shape: leading axes of a batch of equal covariances.
+        batch_shape: leading axes of a batch of covariances, equal ones if rho is no tensor; default: those of rho.
 
     Raises:
         ValueError: an empty shape, a correlation outside (-1, 1), or a wrong number of correlations.
@@ -132,7 +150,7 @@ class KMSLinearOperator(_GridOperator):
     def __init__(
         self,
         shape: Sequence[int],
-        rho: float | Sequence[float],
+        rho: float | Sequence[float] | Float[Tensor, "*batch A"],
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         batch_shape: Sequence[int] = (),
@@ -140,12 +158,18 @@ class KMSLinearOperator(_GridOperator):
         grid = tuple(int(n) for n in shape)
         if not grid or min(grid) < 1:
             raise ValueError(f"shape {grid} must have at least one axis and no empty one")
+        kept: tuple[float, ...] | Tensor
+        if isinstance(rho, Tensor):
+            batch_shape = torch.broadcast_shapes(tuple(batch_shape), rho.shape[:-1])  # type: ignore[no-untyped-call]
+            kept = _checked(rho, len(grid)).expand(*batch_shape, -1)
+        else:
+            kept = per_axis(rho, len(grid))
         super().__init__(
             shape=grid,
-            rho=per_axis(rho, len(grid)),
+            rho=kept,
             batch_shape=batch_shape,
             dtype=dtype or torch.get_default_dtype(),
-            device=device or "cpu",
+            device=device or (kept.device if isinstance(kept, Tensor) else "cpu"),
         )
 
     def color(self, z: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -184,8 +208,11 @@ class KMSLinearOperator(_GridOperator):
     def logdet(self) -> Float[Tensor, "*batch"]:
         """The log-determinant, in closed form."""
         n = math.prod(self.grid)
-        value = sum((m - 1) * (n // m) * math.log1p(-r * r) for m, r in zip(self.grid, self.rho, strict=True))
-        return torch.full(self.batch_shape, value, dtype=self.dtype, device=self.device)
+        rho = self._kwargs["rho"]
+        rho = rho if isinstance(rho, Tensor) else torch.tensor(rho, dtype=torch.float64, device=self.device)
+        counts = torch.tensor([(m - 1) * (n // m) for m in self.grid], dtype=rho.dtype, device=self.device)
+        value = (counts * torch.log1p(-rho * rho)).sum(-1)
+        return value.to(self.dtype).expand(self.batch_shape)
 
     def inv_quad_logdet(
         self, inv_quad_rhs: Tensor | None = None, logdet: bool | None = False, reduce_inv_quad: bool | None = True
@@ -233,8 +260,8 @@ class KMSLinearOperator(_GridOperator):
         entries = torch.ones(shape, dtype=self.dtype, device=self.device)
         rows, cols = torch.unravel_index(row_index, self.grid), torch.unravel_index(col_index, self.grid)
         for rho, a, b in zip(self.rho, rows, cols, strict=True):
-            base = torch.tensor(rho, dtype=self.dtype, device=self.device)
-            entries = entries * base ** (a - b).abs()
+            base = rho[batch_indices] if isinstance(rho, Tensor) else torch.tensor(rho, dtype=self.dtype)
+            entries = entries * base.to(entries) ** (a - b).abs()
         return entries
 
 
@@ -246,6 +273,14 @@ class _Factor(_GridOperator):
 
     def _transpose_nonbatch(self) -> _Factor:
         return self._with(name=_TRANSPOSES[self._kwargs["name"]])
+
+
+def _checked(rho: Tensor, axes: int) -> Tensor:
+    if rho.dim() == 0 or rho.shape[-1] != axes:
+        raise ValueError(f"correlations of shape {tuple(rho.shape)} for {axes} axes, which should be the last size")
+    if not bool((rho.detach().abs() < 1).all()):
+        raise ValueError(f"correlations {rho.detach().tolist()} must lie in (-1, 1)")
+    return rho
 
 
 def per_axis(rho: float | Sequence[float], axes: int) -> tuple[float, ...]:

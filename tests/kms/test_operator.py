@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import reduce
 
+import numpy as np
 import pytest
 import torch
 from gpytorch.distributions import MultivariateNormal
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from segnoise.kms import KMSLinearOperator, ar1
+from segnoise.draws import generator
+from segnoise.kms import KMSLinearOperator, ar1, sample_field
 
 RHO = st.sampled_from([0.0, 0.3, 0.75, 0.99, -0.5])
 GRIDS = st.lists(st.tuples(st.integers(1, 6), RHO), min_size=1, max_size=3)
@@ -131,6 +133,99 @@ def test_products_are_differentiable_in_their_inputs() -> None:
     assert torch.autograd.gradcheck(lambda v: operator.color(v.mT.reshape(2, 3, 4)), x)
 
 
+def test_products_are_differentiable_in_the_correlations() -> None:
+    raw = torch.tensor([1.2, -0.4, 0.3], dtype=torch.float64, requires_grad=True)
+    x = torch.randn(3 * 4 * 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+
+    def operator(free: Tensor) -> KMSLinearOperator:
+        return KMSLinearOperator((3, 4, 2), free.tanh(), dtype=torch.float64)
+
+    assert torch.autograd.gradcheck(lambda r: operator(r) @ x, raw)
+    assert torch.autograd.gradcheck(lambda r: operator(r).solve(x), raw)
+    assert torch.autograd.gradcheck(lambda r: torch.stack(operator(r).inv_quad_logdet(x, logdet=True)), raw)
+    assert torch.autograd.gradcheck(lambda r: operator(r).color(x.mT.reshape(2, 3, 4, 2)), raw)
+    assert torch.autograd.gradcheck(lambda r: operator(r).whiten(x.mT.reshape(2, 3, 4, 2)), raw)
+    assert torch.autograd.gradcheck(lambda r: operator(r).to_dense(), raw)
+    assert torch.autograd.gradcheck(lambda r: operator(r).root_decomposition().root @ x, raw)
+
+
+def test_a_correlation_given_as_a_tensor_is_that_given_as_numbers() -> None:
+    rho = (0.9, -0.5)
+    numbers = KMSLinearOperator((5, 6), rho, dtype=torch.float64)
+    tensor = KMSLinearOperator((5, 6), torch.tensor(rho, dtype=torch.float64), dtype=torch.float64)
+    x = torch.randn(30, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    for one, other in (
+        (numbers @ x, tensor @ x),
+        (numbers.solve(x), tensor.solve(x)),
+        (numbers.logdet(), tensor.logdet()),
+    ):
+        assert_close(one, other, 1e-14)
+    zero = KMSLinearOperator((5, 6), torch.zeros(2, dtype=torch.float64), dtype=torch.float64)
+    assert torch.equal(zero @ x, x)
+    single = KMSLinearOperator((40,), torch.tensor([0.9999], dtype=torch.float64), dtype=torch.float32)
+    field = torch.randn(40, generator=torch.Generator().manual_seed(9))
+    assert torch.allclose(single.whiten(single.color(field)), field, atol=1e-3)
+    assert single.whiten(field).dtype == torch.float32
+
+
+def test_a_batch_of_correlations_is_a_batch_of_fields() -> None:
+    rho = torch.tensor([[[0.9, 0.1]], [[0.3, -0.6]]], dtype=torch.float64)  # batch 2 x 1
+    operator = KMSLinearOperator((3, 4), rho, dtype=torch.float64)
+    each = [KMSLinearOperator((3, 4), r[0].tolist(), dtype=torch.float64) for r in rho]
+    x = torch.randn(12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(10))
+    assert operator.shape == (2, 1, 12, 12)
+    wide = operator.expand(2, 5, 12, 12)
+    for k, one in enumerate(each):
+        assert_close(operator.to_dense()[k, 0], one.to_dense())
+        assert_close((operator @ x)[k, 0], one @ x)
+        assert_close((wide @ x)[k, 3], one @ x)
+        assert_close(operator[k, 0] @ x, one @ x)
+        assert_close(operator.logdet()[k, 0], one.logdet())
+        assert_close(operator.whiten(x.mT.reshape(2, 1, 3, 4))[k, 0], one.whiten(x.mT.reshape(2, 3, 4))[k])
+    assert wide.logdet().shape == (2, 5)
+    assert operator.repeat(1, 3, 1, 1).shape == (2, 3, 12, 12)
+
+
+def test_the_likelihood_and_draws_of_gpytorch_carry_the_gradient_of_the_dense_ones() -> None:
+    raw = torch.tensor([0.8, 0.2], dtype=torch.float64, requires_grad=True)
+    x = torch.randn(12, dtype=torch.float64, generator=torch.Generator().manual_seed(11))
+    base = torch.randn(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(12))
+    mean = torch.linspace(-1, 1, 12, dtype=torch.float64)
+    ours = MultivariateNormal(mean, KMSLinearOperator((3, 4), raw.tanh(), dtype=torch.float64))
+    matrices = [
+        r ** (torch.arange(n)[:, None] - torch.arange(n)).abs() for n, r in zip((3, 4), raw.tanh(), strict=True)
+    ]
+    theirs = torch.distributions.MultivariateNormal(mean, torch.kron(*matrices))
+    other = MultivariateNormal(
+        torch.zeros(12, dtype=torch.float64), KMSLinearOperator((3, 4), 0.3, dtype=torch.float64)
+    )
+    dense_other = torch.distributions.MultivariateNormal(other.mean, other.covariance_matrix)
+    for one, reference in (
+        (ours.log_prob(x), theirs.log_prob(x)),
+        (ours.rsample(base_samples=base).square().sum(), (mean + base @ theirs.scale_tril.mT).square().sum()),
+        (torch.distributions.kl_divergence(ours, other), torch.distributions.kl_divergence(theirs, dense_other)),
+        (torch.distributions.kl_divergence(other, ours), torch.distributions.kl_divergence(dense_other, theirs)),
+    ):
+        assert_close(one, reference)
+        (got,), (expected,) = (torch.autograd.grad(v, raw, retain_graph=True) for v in (one, reference))
+        assert_close(got, expected, 1e-8)
+
+
+def test_a_correlation_can_be_learned_from_a_field() -> None:
+    true = (0.85, 0.5)
+    fields = torch.from_numpy(np.stack([sample_field((40, 40), true, generator(k, "learn")) for k in range(4)]))
+    raw = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([raw], 0.1)
+    for _ in range(80):
+        optimiser.zero_grad()
+        operator = KMSLinearOperator((40, 40), raw.tanh(), dtype=torch.float64)
+        (
+            -MultivariateNormal(torch.zeros(1600, dtype=torch.float64), operator).log_prob(fields.flatten(1)).sum()
+        ).backward()
+        optimiser.step()
+    assert torch.allclose(raw.tanh().detach(), torch.tensor(true, dtype=torch.float64), atol=0.02)
+
+
 def test_slices_and_batches_behave_like_the_dense_matrix() -> None:
     operator, covariance, x = case([(3, 0.9), (2, 0.5), (2, 0.1)])
     assert operator[2, 5] == pytest.approx(covariance[2, 5])
@@ -153,7 +248,13 @@ def test_a_million_pixels_need_no_dense_matrix() -> None:
     assert float(log_prob) == pytest.approx(expected, abs=5 * 1024)
 
 
-@pytest.mark.parametrize(("shape", "rho"), [((3, 3), 1.0), ((3, 3), (0.5,)), ((), 0.5), ((3, 0), 0.5)])
+@pytest.mark.parametrize(
+    ("shape", "rho"),
+    [
+        ((3, 3), 1.0), ((3, 3), (0.5,)), ((), 0.5), ((3, 0), 0.5), ((3, 3), torch.tensor([0.5, 1.0])),
+        ((3, 3), torch.tensor([0.5, float("nan")])), ((3, 3), torch.tensor([0.5])), ((3, 3), torch.tensor(0.5)),
+    ],
+)  # fmt: skip
 def test_impossible_fields_are_refused(shape: tuple[int, ...], rho: float) -> None:
     with pytest.raises(ValueError, match=r"correlation|shape"):
         KMSLinearOperator(shape, rho)
