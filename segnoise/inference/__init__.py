@@ -1,11 +1,17 @@
 """Using a trained model: rasters larger than memory, plain images, and field polygons in one pass."""
 
+from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_array, map_label_errors, object_errors
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
 from segnoise.inference.images import predict_image
 from segnoise.inference.raster import predict_array, predict_raster
 
 __all__ = [
+    "ObjectErrors",
+    "WrongLabels",
     "class_to_vectorise",
+    "error_map_array",
+    "map_label_errors",
+    "object_errors",
     "predict_array",
     "predict_fields",
     "predict_image",
