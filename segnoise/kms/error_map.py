@@ -36,7 +36,9 @@ def error_map(
         ignore_index: label without meaning; the map is 0 there.
 
     Raises:
-        ValueError: fewer than two classes, or shapes that differ.
+        ValueError: fewer than two classes, shapes that differ, labels that are no class, or values that are no
+            probabilities at a labelled pixel (nan, negative, or a sum further than 0.02 from 1), with the number of
+            the image.
 
     >>> probs = torch.full((1, 2, 8, 8), 0.1)
     >>> probs[:, 1] = 0.9
@@ -50,9 +52,29 @@ def error_map(
         raise ValueError(f"labels {tuple(labels.shape)} do not fit probabilities {tuple(probs.shape)}")
     valid = labels != ignore_index
     probs = probs if probs.dtype == torch.float64 else probs.float()
+    _check(probs, labels, valid)
     log_probs = probs.clamp(min=torch.finfo(probs.dtype).tiny).log()
     log_odds = label_log_odds(log_probs, torch.where(valid, labels, 0))
     return torch.where(valid, kms_posterior(log_odds, rho, mu, sigma, steps, valid=valid).p_wrong, 0.0)
+
+
+def _check(probs: Tensor, labels: Tensor, valid: Tensor) -> None:
+    """ValueError that names the first image with a label that is no class or values that are no probabilities."""
+    no_class = (valid & ((labels < 0) | (labels >= probs.shape[1]))).flatten(1)
+    if bool(no_class.any()):
+        image = int(no_class.any(1).nonzero()[0])
+        label = int(labels[image].flatten()[no_class[image]][0])
+        raise ValueError(f"image {image}: holds the label {label}, but there are {probs.shape[1]} classes")
+    total = probs.sum(1)
+    # nan fails every comparison, so it is asked what is right.
+    right = ((total - 1).abs() <= 0.02) & (probs.amin(1) >= -1e-6)
+    wrong = (valid & ~right).flatten(1)
+    if bool(wrong.any()):
+        image = int(wrong.any(1).nonzero()[0])
+        value = float(total[image].flatten()[wrong[image]][0])
+        raise ValueError(
+            f"image {image}: probabilities of a pixel sum to {value:.3g}; give softmax outputs, not logits"
+        )
 
 
 def label_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:

@@ -61,7 +61,8 @@ def kms_posterior(
         valid: false where there is no label; such pixels carry no evidence.
 
     Raises:
-        ValueError: a correlation outside (-1, 1), a sigma or cap that is not positive, or shapes that differ.
+        ValueError: a correlation outside (-1, 1), a sigma or cap that is not positive, shapes that differ, or evidence
+            that is nan, with the number of the image.
 
     After Tadokoro, Takagi and Maeda, "A Bayesian approach to segmentation with noisy labels via spatially
     correlated distributions", 2025, with the clean label summed out exactly. No autograd graph is kept. Products
@@ -81,6 +82,8 @@ def kms_posterior(
         evidence = log_odds if log_odds.dtype == torch.float64 else log_odds.float()
         if valid is not None:
             evidence = torch.where(valid, evidence, 0.0)
+        if bool((undefined := evidence.isnan().flatten(1).any(1)).any()):
+            raise ValueError(f"image {int(undefined.nonzero()[0])}: the evidence is nan")
         grid = evidence.shape[1:]
         basis = _Basis(grid, per_axis(rho, len(grid)), evidence)
         return _ascend(evidence.clamp(-cap, cap), basis, mu, sigma, steps)

@@ -113,7 +113,7 @@ def test_mistakes_are_one_line_and_leave_no_file(tmp_path):
     for arrays, words in (
         ((p, labels[:10]), "do not fit"),
         ((p, labels + 5), "but there are 2 classes"),
-        ((p * 2, labels), "sum to 2, not 1"),
+        ((p * 2, labels), "sum to 2; give softmax outputs"),
     ):
         with pytest.raises(UserError, match=words):
             error_map_array(*arrays)

@@ -94,3 +94,32 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         error_map(torch.full((1, 2, 4, 4), 0.5), torch.zeros(1, 4, dtype=torch.long))
     with pytest.raises(ValueError, match="at least two"):
         error_map(torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p, y: (p * 2, y), "image 1: probabilities of a pixel sum to 2"),
+        (lambda p, y: (p.log(), y), "image 1: probabilities of a pixel sum to"),
+        (lambda p, y: (p * float("nan"), y), "image 1: probabilities of a pixel sum to nan"),
+        (lambda p, y: (p, y + 3), "image 1: holds the label 3, but there are 2 classes"),
+        (lambda p, y: (p, y - 1), "image 1: holds the label -1"),
+    ],
+)
+def test_what_is_no_probability_or_no_class_is_told_with_its_image(change, words):
+    probs, labels = torch.full((3, 2, 4, 5), 0.5), torch.zeros(3, 4, 5, dtype=torch.long)
+    probs[1], labels[1] = change(probs[1], labels[1])
+    with pytest.raises(ValueError, match=words):
+        error_map(probs, labels)
+    labels[1] = 255
+    assert torch.isfinite(error_map(probs, labels)).all()  # where there is no label anything may stand
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_and_strided_probabilities_are_those_in_float32(dtype):
+    probs = torch.rand(2, 6, 5, 3, generator=torch.Generator().manual_seed(0)).softmax(-1).to(dtype).movedim(-1, 1)
+    assert not probs.is_contiguous()
+    labels = torch.randint(0, 3, (2, 5, 6), generator=torch.Generator().manual_seed(1)).mT
+    found = error_map(probs, labels)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, error_map(probs.float().contiguous(), labels.contiguous()), atol=1e-6)

@@ -104,6 +104,13 @@ def test_extreme_evidence_gives_finite_probabilities(shape: tuple[int, ...], rho
         assert p.max() <= 1
 
 
+def test_evidence_that_is_nan_is_told_with_its_image() -> None:
+    A = evidence(3, 6, 7)
+    A[2, 1, 1] = float("nan")
+    with pytest.raises(ValueError, match="image 2: the evidence is nan"):
+        kms_posterior(A)
+
+
 def test_half_precision_evidence_is_computed_in_float32() -> None:
     A = evidence(1, 20, 20).bfloat16()
     assert torch.equal(kms_posterior(A).p_wrong, kms_posterior(A.float()).p_wrong)
