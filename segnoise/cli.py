@@ -79,12 +79,17 @@ def train(
     described = load_config(config, overrides or [])
     folder = output or Path("runs") / described.name
     from segnoise.evaluation import write_report
+    from segnoise.evaluation.runrecord import read_run
+    from segnoise.evaluation.wording import gate
     from segnoise.training import train as run_training
 
     run_training(described, folder, resume=resume, overwrite=overwrite, quiet=quiet)
     if _first_rank():
         report = write_report([folder])
-        _say(quiet, f"{folder}: trained; see {report}, then `segnoise evaluate {folder}`")
+        kept = gate(read_run(folder).gate)
+        _say(
+            quiet, f"{folder}: trained; see {report}, then `segnoise evaluate {folder}`" + (f"\n{kept}" if kept else "")
+        )
 
 
 @app.command()

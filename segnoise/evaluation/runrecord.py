@@ -19,7 +19,7 @@ class RunRecord:
     """A run as its files describe it; what is not there yet is empty or None.
 
     ``log`` has one mapping per finished epoch, ``metrics`` is the content of metrics.json, ``prepared`` that of
-    prepared.json.
+    prepared.json, ``gate`` that of gate.json.
     """
 
     folder: Path
@@ -27,6 +27,7 @@ class RunRecord:
     log: list[dict[str, float]]
     metrics: dict[str, Any] | None
     prepared: dict[str, Any] | None
+    gate: dict[str, Any] | None = None
 
     @property
     def steps(self) -> int:
@@ -59,7 +60,8 @@ def read_run(folder: Path) -> RunRecord:
     run = Run(folder)
     if not run.config.is_file():
         raise UserError(f"{folder}: is not a run (no {run.config.name}); train it first with `segnoise train`")
-    return RunRecord(folder, load_config(run.config), _log(run.log), _json(run.metrics), _json(run.prepared))
+    contents = (_json(path) for path in (run.metrics, run.prepared, run.gate))
+    return RunRecord(folder, load_config(run.config), _log(run.log), *contents)
 
 
 def _log(path: Path) -> list[dict[str, float]]:

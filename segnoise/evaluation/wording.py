@@ -126,7 +126,27 @@ def lede(record: RunRecord, mean_iou: float | None) -> str:
         against = "true" if config.noise is not None else "given"
         part = (record.metrics or {}).get("split", "test")
         said += f" Mean IoU against the {against} labels of the {part} split: {mean_iou:.3f}."
-    return said
+    kept = gate(record.gate)
+    return f"{said} {kept}" if kept else said
+
+
+def gate(told: Mapping[str, Any] | None) -> str:
+    """What a gate decided, in a sentence; empty without one.
+
+    >>> gate({"kept": "plain", "held_out": {"method": 0.41, "plain": 0.4}})
+    'The gate kept plain training: it explains held-out labels better (0.4000 against 0.4100 with the correction).'
+    """
+    if told is None:
+        return ""
+    method, plain = (float(told["held_out"][key]) for key in ("method", "plain"))
+    if told["kept"] == "method":
+        return f"The gate kept the correction: it explains held-out labels better ({method:.4f} against {plain:.4f})."
+    if method == plain:
+        return f"The gate kept plain training: both explain held-out labels alike ({plain:.4f})."
+    return (
+        f"The gate kept plain training: it explains held-out labels better ({plain:.4f} against {method:.4f} with the "
+        "correction)."
+    )
 
 
 def verdict(summary: Mapping[str, Any], robust_method: str) -> str:

@@ -127,6 +127,15 @@ def test_a_gated_run_killed_in_either_continuation_resumes_to_the_same_bits(tiny
     assert not (tmp_path / "run" / "checkpoints" / "branches").exists()
 
 
+def test_what_was_kept_is_said_and_stands_in_the_report(tiny, tmp_path):
+    config = tiny(*KMS, "method.gate=true", "training.epochs=2")
+    config.write(tmp_path / "config.yaml")
+    command = [sys.executable, "-W", "ignore", "-m", "segnoise", "train", str(tmp_path / "config.yaml")]
+    done = subprocess.run([*command, "-o", str(tmp_path / "run")], capture_output=True, text=True, check=True)
+    assert "The gate kept " in done.stdout + done.stderr
+    assert "The gate kept " in Run(tmp_path / "run").report.read_text()
+
+
 def test_two_processes_decide_as_one(tiny, tmp_path):
     common = ["network.norm=[group, {num_groups: 2}]", "training.epochs=2", "data.samples_per_epoch=8", *KMS]
     common += ["method.gate=true"]
