@@ -255,7 +255,7 @@ patches; where a network agrees with wrong labels no score finds them.) As a len
 ```python
 import segnoise as sn
 
-p_wrong = sn.error_map(probs, labels, rho=0.5)          # B C H W and B H W: any model's probabilities
+p_wrong = sn.error_map(probs, labels, rho=0.5)  # B C H W and B H W: any model's probabilities
 ```
 
 Rasters and volumes of any size: [`map_label_errors` and `error_map_array`](library.md); in training: [`method: kms`](methods.md). The figures and numbers of
