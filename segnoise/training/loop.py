@@ -264,6 +264,7 @@ class _Loop:
             self.branches.tell(told)
             self._rewrite_log()
         self._save("last")
+        self.fabric.barrier()  # before the first rank removes what the others read
 
     def _take(self, content: dict[str, Any]) -> None:
         """Weights, optimiser and state of a checkpoint of this run; time goes on."""
