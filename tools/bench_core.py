@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import copy
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import shapely.geometry
 import torch
 from lightning_fabric import Fabric
 from odc.geo.geobox import GeoBox
+from timing import compare
 
 from segnoise.data import ArraySource
 from segnoise.inference import predict_array
@@ -29,23 +29,6 @@ from segnoise.networks import build_network
 from segnoise.training import System
 from segnoise.training.memory import FileMemory
 from segnoise.vector import polygonize, write_polygons
-
-
-def cpu(function: Callable[[], object]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def compare(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """The minimum CPU seconds of each function, run in turn after one warm-up each."""
-    for function in functions.values():
-        function()
-    times = {name: [] for name in functions}  # type: dict[str, list[float]]
-    for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(cpu(function))
-    return {name: min(values) for name, values in times.items()}
 
 
 def bare_step(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> Callable[[], object]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import time
 from collections.abc import Callable
 
 import torch
 from gpytorch.distributions import MultivariateNormal
 from linear_operator.operators import KroneckerProductLinearOperator, ToeplitzLinearOperator
+from timing import compare
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus, unfold
 
@@ -27,23 +27,6 @@ from segnoise.networks import build_network
 from segnoise.training import System
 
 BATCH, RHO, MU, SIGMA = 8, 0.75, -2.0, 1.3133
-
-
-def cpu(function: Callable[[], object]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def compare(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """The minimum CPU seconds of each function, run in turn after one warm-up each."""
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(cpu(function))
-    return {name: min(values) for name, values in times.items()}
 
 
 # ---- the E-step ----

@@ -10,7 +10,6 @@ process of the same covariance take to draw. Fitting the level is left out, exce
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,29 +29,13 @@ from linear_operator.operators import KroneckerProductLinearOperator, ToeplitzLi
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from timing import compare, cpu
 
 from segnoise.draws import generator
 from segnoise.kms import correlation_length, sample_field
 from segnoise.noise import NOISES, Kms, parse
 
 RHO = 0.9
-
-
-def cpu(function: Callable[[], object]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def compare(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """The minimum CPU seconds of each function, run in turn after one warm-up each."""
-    for function in functions.values():
-        function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(cpu(function))
-    return {name: min(values) for name, values in times.items()}
 
 
 # ---- kms beside normal numbers ----

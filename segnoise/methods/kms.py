@@ -90,6 +90,8 @@ class KMS(Method):
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
         if not 0 <= ensemble < 1:
             raise UserError(f"method.ensemble: {ensemble} is not in [0, 1)")
+        if not isinstance(gate, bool):
+            raise UserError(f"method.gate: {gate!r} is neither true nor false")
         self.rho: float | tuple[float, ...] = rhos[0] if len(set(rhos)) == 1 else tuple(rhos)
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap = ensemble, steps, cap

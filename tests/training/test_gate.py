@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segnoise.errors import UserError
 from segnoise.methods import Context, Objective, Output
 from segnoise.training import Run, load, train
 from segnoise.training.checkpoint import load_checkpoint
@@ -200,3 +201,9 @@ class TestForwardCorrected:
         score = ForwardCorrected()
         score.add(torch.zeros(1, 2, 3, 3), torch.full((1, 3, 3), 255))
         assert score.value() == math.inf
+
+
+@pytest.mark.parametrize("value", ["maybe", 1, None])
+def test_a_gate_that_is_neither_true_nor_false_is_refused(value):
+    with pytest.raises(UserError, match=r"method\.gate: .* is neither true nor false"):
+        Objective([{"name": "kms", "gate": value}], num_classes=2)
