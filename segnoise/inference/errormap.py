@@ -85,6 +85,8 @@ def map_label_errors(
     (1200, True)
     """
     scores = RasterSource(probabilities)
+    if scores.channels < 2:
+        raise UserError(f"{probabilities}: has 1 band; give probabilities, one band a class (predict_raster's scores)")
     given = RasterLabels(labels, scores.channels, like=scores)
     out = refuse_existing(out, overwrite)
     place: dict[str, Any] = {}

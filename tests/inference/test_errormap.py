@@ -102,6 +102,7 @@ def test_mistakes_are_one_line_and_leave_no_file(tmp_path):
         (scores, raster(tmp_path / "moved.tif", labels.astype(np.uint8), west=1000.0), "grid"),
         (scores, raster(tmp_path / "many.tif", labels.astype(np.uint8) + 2), "class"),
         (scores, tmp_path / "missing.tif", "no such"),
+        (good, good, "has 1 band; give probabilities"),
     ]
     for first, second, words in cases:
         with pytest.raises(UserError, match=words):
