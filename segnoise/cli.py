@@ -80,16 +80,15 @@ def train(
     folder = output or Path("runs") / described.name
     from segnoise.evaluation import write_report
     from segnoise.evaluation.runrecord import read_run
-    from segnoise.evaluation.wording import gate
+    from segnoise.evaluation.wording import channel, gate
     from segnoise.training import train as run_training
 
     run_training(described, folder, resume=resume, overwrite=overwrite, quiet=quiet)
     if _first_rank():
         report = write_report([folder])
-        kept = gate(read_run(folder).gate)
-        _say(
-            quiet, f"{folder}: trained; see {report}, then `segnoise evaluate {folder}`" + (f"\n{kept}" if kept else "")
-        )
+        record = read_run(folder)
+        told = (f"{folder}: trained; see {report}, then `segnoise evaluate {folder}`", channel(record.log))
+        _say(quiet, "\n".join(filter(None, (*told, gate(record.gate)))))
 
 
 @app.command()

@@ -126,8 +126,20 @@ def lede(record: RunRecord, mean_iou: float | None) -> str:
         against = "true" if config.noise is not None else "given"
         part = (record.metrics or {}).get("split", "test")
         said += f" Mean IoU against the {against} labels of the {part} split: {mean_iou:.3f}."
-    kept = gate(record.gate)
-    return f"{said} {kept}" if kept else said
+    return " ".join(filter(None, (said, channel(record.log), gate(record.gate))))
+
+
+def channel(log: Sequence[Mapping[str, float]]) -> str:
+    """How many labels are wrong by what the last validation said, in a sentence; empty where it was not asked.
+
+    >>> channel([{"label_error_rate": 0.02}, {"label_error_rate": 0.4}])
+    'The held-out labels look as if about 40\u202f% of the labels were wrong in a way that the image does not explain.'
+    """
+    rate = log[-1].get("label_error_rate") if log else None
+    if rate is None:
+        return ""
+    share = f"about {percent(rate)}" if rate > 0.01 else "hardly any"
+    return f"The held-out labels look as if {share} of the labels were wrong in a way that the image does not explain."
 
 
 def gate(told: Mapping[str, Any] | None) -> str:

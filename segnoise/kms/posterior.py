@@ -25,12 +25,16 @@ _CAUTION = 1.2
 
 
 class Posterior(NamedTuple):
-    """What the E-step finds per pixel, both ``B *S`` in [0, 1]."""
+    """What the E-step finds: two maps ``B *S`` in [0, 1], and the posterior of the error logits they follow from."""
 
     p_wrong: Tensor
     """pi, the probability that the given label is wrong."""
     rate: Tensor
     """r, the local error rate: how often labels are wrong around here, whatever the evidence at the pixel."""
+    mean: Tensor
+    """m, the mean of the error logits, ``B *S``."""
+    curvature: Tensor
+    """w, the precision that the evidence adds to each pixel's error logit, one number an image, ``B``."""
 
 
 @torch.no_grad()
@@ -76,17 +80,32 @@ def kms_posterior(
     """
     if not (sigma > 0 and cap > 0):
         raise ValueError(f"sigma {sigma} and cap {cap} must be positive")
-    if valid is not None and valid.shape != log_odds.shape:
-        raise ValueError(f"valid {tuple(valid.shape)} must have the shape of log_odds {tuple(log_odds.shape)}")
     with torch.autocast(log_odds.device.type, enabled=False):
-        evidence = log_odds if log_odds.dtype == torch.float64 else log_odds.float()
-        if valid is not None:
-            evidence = torch.where(valid, evidence, 0.0)
-        if bool((undefined := evidence.isnan().flatten(1).any(1)).any()):
-            raise ValueError(f"image {int(undefined.nonzero()[0])}: the evidence is nan")
+        evidence = capped_evidence(log_odds, valid, cap)
         grid = evidence.shape[1:]
         basis = _Basis(grid, per_axis(rho, len(grid)), evidence)
-        return _ascend(evidence.clamp(-cap, cap), basis, mu, sigma, steps)
+        return _ascend(evidence, basis, mu, sigma, steps)
+
+
+def capped_evidence(
+    log_odds: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"] | None, cap: float
+) -> Float[Tensor, " B *S"]:
+    """The evidence in float32 or float64, cut to [-cap, cap], and 0 where there is no label.
+
+    Raises:
+        ValueError: shapes that differ, or evidence that is nan, with the number of the image.
+
+    >>> capped_evidence(torch.tensor([[9.0, -1.0, torch.nan]]), torch.tensor([[True, True, False]]), 8.0)
+    tensor([[ 8., -1.,  0.]])
+    """
+    if valid is not None and valid.shape != log_odds.shape:
+        raise ValueError(f"valid {tuple(valid.shape)} must have the shape of log_odds {tuple(log_odds.shape)}")
+    evidence = log_odds if log_odds.dtype == torch.float64 else log_odds.float()
+    if valid is not None:
+        evidence = torch.where(valid, evidence, 0.0)
+    if bool((undefined := evidence.isnan().flatten(1).any(1)).any()):
+        raise ValueError(f"image {int(undefined.nonzero()[0])}: the evidence is nan")
+    return evidence.clamp(-cap, cap)
 
 
 def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int) -> Posterior:
@@ -112,7 +131,7 @@ def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int
         # The exact curvature is spread(r) - spread(pi); half of the latter keeps q proper where it is negative.
         total = (informed * torch.sub(rate_spread, p_spread, alpha=0.5).flatten(1)).mean(1)
         curvature = total.clamp(min=0.02 * share, max=0.25 * share)
-    return Posterior(p_wrong.clamp_(0, 1), rate.clamp_(0, 1))
+    return Posterior(p_wrong.clamp_(0, 1), rate.clamp_(0, 1), mean, curvature)
 
 
 def _expected_sigmoid(odds: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:

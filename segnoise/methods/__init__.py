@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segnoise.methods.base import Context, Memory, Method, Needs, Output, Supervision, Teacher
+    from segnoise.methods.base import Channel, Context, Memory, Method, Needs, Output, Supervision, Teacher
     from segnoise.methods.cross_entropy import CrossEntropy
     from segnoise.methods.gce import GCE
     from segnoise.methods.kms import KMS
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GCE",
     "KMS",
+    "Channel",
     "Context",
     "CrossEntropy",
     "Memory",

@@ -68,15 +68,30 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """What held-out given labels say of the network and of themselves.
+
+    A label is the true class, or with probability ``rate`` any other one alike; the true class has the probabilities
+    ``softmax(logits / temperature)``. A network that learnt from labels of which 40 % are wrong is hardly surer than
+    0.6 of anything, and right much more often: its temperature is far below 1.
+    """
+
+    temperature: float
+    rate: float
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a method asks the training loop (or the caller of the objective) to provide.
 
-    A method must work without its memories: an audit, an evaluation and a loop of one's own have none.
+    ``channel``: to be told (:meth:`Method.calibrate`) after each validation. A method must work without its memories
+    and without a channel: an audit, an evaluation and a loop of one's own may have none.
     """
 
     teacher: Teacher | None = None
     memory: Mapping[str, Memory] = field(default_factory=dict)
     gate: Gate | None = None
+    channel: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +209,9 @@ class Method(nn.Module):
 
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
         """After the loss of a training batch, without gradient: the only place to write what lasts."""
+
+    def calibrate(self, channel: Channel) -> None:
+        """After a validation, where ``needs.channel``: to be kept in buffers, so that it is saved with the weights."""
 
 
 @dataclass(frozen=True)

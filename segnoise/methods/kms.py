@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segnoise.errors import UserError
-from segnoise.kms import kms_posterior, label_log_odds, soft_target
-from segnoise.methods.base import Batch, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
+from segnoise.kms import kms_posterior, label_log_odds, mean_logit, soft_target
+from segnoise.methods.base import Batch, Channel, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
+
+_USUAL_MEAN = -2.0
+"""mu where nothing is known of the share of wrong labels: 0.18 a priori."""
 
 
 class KMS(Method):
@@ -21,8 +25,14 @@ class KMS(Method):
     The logit of a label's error rate is ``eta ~ N(mu, sigma^2 kron_a R(rho_a))``, ``R(rho)_ij = rho^|i-j|``. With
     the evidence ``A_i = log(w_i / p_i(y_i))``, ``w_i = (1 - p_i(y_i)) / (C - 1)``, the field's posterior gives
     ``pi_i = P(label i is wrong)``; the target becomes ``(1 - lambda) e_y + lambda tau`` with
-    ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to 1 over
-    ``ramp`` (fractions of training), because what the network has not learnt yet looks like a label error.
+    ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to ``trust``
+    over ``ramp`` (fractions of training): what the network has not learnt yet looks like a label error, so it is asked
+    late, and the given labels keep a say.
+
+    A network that learns from wrong labels is far less sure than it is right. So the given validation labels tell,
+    after each epoch, by which temperature its logits are to be divided and how many labels are wrong
+    (:class:`segnoise.methods.base.Channel`); mu is set such that ``E[sigmoid(eta)]`` is that share. Where hardly any
+    are wrong, hardly any is corrected.
 
     In training the probabilities p are a temporal ensemble: from the first step on, each visit of a pixel mixes what
     the network says with what it said before, ``p <- ensemble p_before + (1 - ensemble) p_now``, so that no single
@@ -35,8 +45,11 @@ class KMS(Method):
 
     Args:
         rho: correlation of neighbouring pixels along each axis of the source, or one for all; in [0, 1).
-        mu, sigma: mean and standard deviation of the field.
+        mu, sigma: mean and standard deviation of the field; without ``mu`` the mean follows from the share of wrong
+            labels among the held-out ones, and is -2 where nothing is known of it.
         start, ramp: when the correction sets in, as fractions of training.
+        trust: the largest lambda, in (0, 1].
+        calibrate: learn temperature and share of wrong labels from the validation labels.
         ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
         gate: from ``start`` on go on twice, with the correction and without, and keep what explains the given
@@ -68,10 +81,12 @@ class KMS(Method):
         self,
         num_classes: int,
         rho: float | Sequence[float] = 0.9,
-        mu: float = -2.0,
+        mu: float | None = None,
         sigma: float = 1.3133,
         start: float = 0.5,
         ramp: float = 0.2,
+        trust: float = 0.5,
+        calibrate: bool = True,
         ensemble: float = 0.7,
         decay: float = 0.995,
         gate: bool = False,
@@ -90,19 +105,35 @@ class KMS(Method):
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
         if not 0 <= ensemble < 1:
             raise UserError(f"method.ensemble: {ensemble} is not in [0, 1)")
-        if not isinstance(gate, bool):
-            raise UserError(f"method.gate: {gate!r} is neither true nor false")
+        if not 0 < trust <= 1:
+            raise UserError(f"method.trust: {trust} is not in (0, 1]")
+        for name, value in (("gate", gate), ("calibrate", calibrate)):
+            if not isinstance(value, bool):
+                raise UserError(f"method.{name}: {value!r} is neither true nor false")
         self.rho: float | tuple[float, ...] = rhos[0] if len(set(rhos)) == 1 else tuple(rhos)
-        self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
+        self.mu, self.sigma, self.start, self.ramp, self.trust = mu, sigma, start, ramp, trust
         self.ensemble, self.steps, self.cap = ensemble, steps, cap
         memory = {"evidence": Memory(num_classes)} if ensemble else {}
-        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None)
+        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, calibrate)
+        self._known: Tensor | None
+        self.register_buffer("_known", torch.full((2,), math.nan) if calibrate else None)
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
         if self.ramp == 0:
-            return float(progress >= self.start)
-        return min(max((progress - self.start) / self.ramp, 0.0), 1.0)
+            return self.trust * float(progress >= self.start)
+        return self.trust * min(max((progress - self.start) / self.ramp, 0.0), 1.0)
+
+    def calibrate(self, channel: Channel) -> None:
+        if self._known is not None:
+            self._known.copy_(torch.tensor([channel.temperature, channel.rate]))
+
+    @property
+    def channel(self) -> Channel | None:
+        """What held-out labels said last."""
+        if self._known is None or bool(self._known.isnan().any()):
+            return None
+        return Channel(*self._known.tolist())
 
     def supervise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
@@ -110,13 +141,15 @@ class KMS(Method):
         strength = self.strength(ctx.progress)
         if strength == 0 or (ctx.plain and self.needs.gate is not None):
             return supervision
-        result = []
+        channel, result = self.channel, []
         for output, s in zip(outputs, supervision, strict=True):
             log_p = self._evidence(output, batch, ctx).clamp_min(1e-12).log()
+            if channel is not None:
+                log_p = (log_p / channel.temperature).log_softmax(1)
             valid = batch["mask"] < log_p.shape[1]
             labels = torch.where(valid, batch["mask"], 0)
             log_odds = label_log_odds(log_p, labels)
-            p_wrong = self._posterior(log_odds, valid, batch.get("orientation"))
+            p_wrong = self._posterior(log_odds, valid, self._mean(channel), batch.get("orientation"))
             corrected = soft_target(log_p, labels, p_wrong)
             target = torch.lerp(s.target, corrected, strength)
             result.append(replace(s, target=target, label_error=p_wrong, calibrated=True))
@@ -138,11 +171,17 @@ class KMS(Method):
         total = before.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
         return torch.where(total > 0, torch.lerp(output.p, before / total.clamp_min(0.5), self.ensemble), output.p)
 
+    def _mean(self, channel: Channel | None) -> float:
+        """mu of the field."""
+        if self.mu is not None:
+            return self.mu
+        return _USUAL_MEAN if channel is None else mean_logit(channel.rate, self.sigma)
+
     def _posterior(
-        self, log_odds: Float[Tensor, " B *S"], valid: Tensor, orientation: Tensor | None
+        self, log_odds: Float[Tensor, " B *S"], valid: Tensor, mu: float, orientation: Tensor | None
     ) -> Float[Tensor, " B *S"]:
         """P(label wrong); correlations belong to the source's axes, so a turned crop permutes them."""
-        options: dict[str, Any] = {"mu": self.mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
+        options: dict[str, Any] = {"mu": mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
         if isinstance(self.rho, float | int):
             return kms_posterior(log_odds, self.rho, valid=valid, **options).p_wrong
         n = log_odds.dim() - 1

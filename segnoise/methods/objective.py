@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segnoise.data.sample import IGNORE_INDEX
 from segnoise.errors import UserError, nearest
-from segnoise.methods.base import Batch, Context, Method, Needs, Output, Supervision, Terms
+from segnoise.methods.base import Batch, Channel, Context, Method, Needs, Output, Supervision, Terms
 from segnoise.methods.names import METHODS, check_method_name
 
 
@@ -141,7 +141,8 @@ class Objective(nn.Module):
         teacher = next((n.teacher for n in needs if n.teacher is not None), None)
         gates = [n.gate for n in needs if n.gate is not None]
         gate = min(gates, key=lambda g: g.start) if gates else None
-        return Needs(teacher, {name: memory for n in needs for name, memory in n.memory.items()}, gate)
+        memory = {name: memory for n in needs for name, memory in n.memory.items()}
+        return Needs(teacher, memory, gate, any(n.channel for n in needs))
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]
@@ -186,6 +187,11 @@ class Objective(nn.Module):
         """Lets the methods note what they remember of a training batch; a training loop calls it once a batch."""
         for method in self._methods():
             method.observe(outputs, batch, supervision, ctx)
+
+    def calibrate(self, channel: Channel) -> None:
+        """Tells the methods what held-out given labels say; a training loop calls it after each validation."""
+        for method in self._methods():
+            method.calibrate(channel)
 
     def supervise(self, outputs: Sequence[Output], batch: Batch, ctx: Context) -> list[Supervision]:
         """The supervision alone: what an audit needs, with ``progress`` 1."""

@@ -9,8 +9,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from segnoise.methods import Channel
 from segnoise.metrics import confusion_matrix, scores
-from segnoise.training.gate import ForwardCorrected
+from segnoise.training.channel import ForwardCorrected
 from segnoise.training.system import channels_last
 
 
@@ -27,28 +28,37 @@ class HeldOut:
         self._fabric, self._network, self._batches, self._classes = fabric, network, batches, classes
 
     @torch.no_grad()
-    def scores(self) -> dict[str, float]:
-        """Cross-entropy and mean IoU."""
+    def scores(self, channel: bool = False) -> tuple[dict[str, float], Channel | None]:
+        """Cross-entropy and mean IoU, and where it is asked for what the labels say of themselves."""
         count = len(self._classes)
         confusion = np.zeros((count, count), dtype=np.int64)
         loss = torch.zeros(2, dtype=torch.float64)
+        likelihood = ForwardCorrected()
         for logits, mask in self._outputs():
             losses = torch.nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="sum")
             loss += torch.tensor([float(losses), float((mask != 255).sum())], dtype=torch.float64)
             confusion += confusion_matrix(mask.cpu().numpy(), logits.argmax(1).cpu().numpy(), count)
+            if channel:
+                likelihood.add(logits, mask)
         total = self._over_ranks(torch.cat([loss, torch.from_numpy(confusion).double().flatten()]))
         pooled = total[2:].reshape(count, count).round().long().numpy()
         mean = scores(pooled, self._classes)["iou"]["mean"]
-        return {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
+        told = {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
+        return told, self._pooled(likelihood).channel() if channel else None
 
     @torch.no_grad()
     def explained(self) -> float:
         """How well the labels are explained, allowing for wrong ones; lower is better (:class:`ForwardCorrected`)."""
-        score = ForwardCorrected()
+        likelihood = ForwardCorrected()
         for logits, mask in self._outputs():
-            score.add(logits, mask)
-        score.sums, score.count = self._over_ranks(score.sums), self._over_ranks(score.count)
-        return score.value()
+            likelihood.add(logits, mask)
+        return self._pooled(likelihood).value()
+
+    def _pooled(self, likelihood: ForwardCorrected) -> ForwardCorrected:
+        """Of the images of all ranks."""
+        for name in ("sums", "products", "counts"):
+            setattr(likelihood, name, self._over_ranks(getattr(likelihood, name)))
+        return likelihood
 
     def _outputs(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self._batches():

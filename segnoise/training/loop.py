@@ -343,7 +343,11 @@ class _Loop:
         state = self.state
         means = {key: value / self.per_epoch for key, value in state.sums.items()}
         state.sums = {}
-        validation = self.held_out.scores()
+        objective = self.system.objective
+        validation, channel = self.held_out.scores(objective.needs.channel)
+        if channel is not None:
+            objective.calibrate(channel)
+            validation |= {"temperature": channel.temperature, "label_error_rate": channel.rate}
         row = {
             "epoch": float(len(state.history) + 1),
             "step": float(state.step),

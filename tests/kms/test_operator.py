@@ -86,6 +86,21 @@ def test_the_doubling_scan_equals_the_recursion(rho: float) -> None:
     assert_close(ar1.color(z, rho, -1), torch.stack(expected, 1), 1e-12)
 
 
+@given(GRIDS)
+@settings(max_examples=25, deadline=None)
+def test_whitening_a_drawn_field_returns_its_noise_and_the_covariance_becomes_the_identity(
+    grid: list[tuple[int, float]],
+) -> None:
+    shape, rho = tuple(n for n, _ in grid), tuple(r for _, r in grid)
+    operator = KMSLinearOperator(shape, rho, dtype=torch.float64)
+    noise = torch.from_numpy(generator(1, "noise").standard_normal(shape))
+    assert_close(operator.whiten(torch.from_numpy(sample_field(shape, rho, generator(1, "noise")))), noise, 1e-11)
+    half = operator.whiten(dense(shape, rho).reshape(-1, *shape)).reshape(-1, math.prod(shape))
+    identity = operator.whiten(half.mT.reshape(-1, *shape)).reshape(-1, math.prod(shape))
+    # three axes of .99 condition the matrix to 1e7
+    assert_close(identity, torch.eye(math.prod(shape), dtype=torch.float64), 1e-8)
+
+
 def test_whitening_is_accurate_in_float32_at_correlation_0999() -> None:
     noise = torch.randn(256, 256, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     field = KMSLinearOperator((256, 256), 0.999, dtype=torch.float64).color(noise).float()

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from segnoise.draws import generator
-from segnoise.kms import KMSLinearOperator, kms_posterior, sample_field
+from segnoise.kms import KMSLinearOperator, kms_bound, kms_posterior, sample_field
 from segnoise.kms.posterior import _expected_sigmoid
 
 Model = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -35,7 +35,7 @@ def prior_rate(mu: float, sigma: float) -> float:
 @pytest.mark.parametrize("shape", [(1, 40), (2, 20, 30), (1, 6, 8, 10)])
 @pytest.mark.parametrize("rho", [0.0, 0.9, 0.9999])
 def test_without_evidence_the_posterior_is_the_prior(shape: tuple[int, ...], rho: float) -> None:
-    p_wrong, rate = kms_posterior(torch.zeros(shape), rho)
+    p_wrong, rate, *_ = kms_posterior(torch.zeros(shape), rho)
     assert (rate - prior_rate(-2.0, 1.3133)).abs().max() < 1e-3
     assert torch.equal(p_wrong, rate)
 
@@ -63,6 +63,63 @@ def test_with_zero_correlation_a_constant_image_is_the_scalar_problem() -> None:
     p_image = kms_posterior(torch.full((1, 9, 7), 2.5, dtype=torch.float64), 0.0, steps=200).p_wrong
     p_pixel = kms_posterior(torch.full((1, 1), 2.5, dtype=torch.float64), 0.0, steps=200).p_wrong
     assert torch.allclose(p_image, p_pixel.item() * torch.ones_like(p_image), atol=1e-9)
+
+
+def test_with_zero_correlation_every_pixel_solves_its_own_equation() -> None:
+    """``m = mu + sigma**2 (pi - r)`` per pixel, with the one deviation that the pixels of an image share."""
+    A = evidence(1, 6, 8).double()
+    posterior = kms_posterior(A, 0.0, steps=400)
+    deviation = (1 / (1 / 1.3133**2 + posterior.curvature)).sqrt()
+    nodes, weights = (torch.from_numpy(v) for v in np.polynomial.hermite_e.hermegauss(5))
+    for m, a in zip(posterior.mean.flatten(), A.clamp(-8, 8).flatten(), strict=True):
+        low, high = (torch.tensor(v, dtype=torch.float64) for v in (-8.0, 4.0))
+        for _ in range(60):
+            middle = (low + high) / 2
+            eta = middle + deviation * nodes
+            rise = (torch.sigmoid(eta + a) - torch.sigmoid(eta)) @ weights / weights.sum()
+            low, high = (middle, high) if -2.0 + 1.3133**2 * rise > middle else (low, middle)
+        assert torch.allclose(m, low, atol=1e-8)
+
+
+def test_a_field_that_does_not_vary_is_the_symmetric_channel() -> None:
+    A = evidence(1, 10, 10).double().clamp(-8, 8)
+    p_wrong, rate, *_ = kms_posterior(A, 0.9, mu=-1.2, sigma=1e-6)
+    assert torch.allclose(rate, torch.sigmoid(torch.tensor(-1.2, dtype=torch.float64)), atol=1e-9)
+    assert torch.allclose(p_wrong, torch.sigmoid(A - 1.2), atol=1e-9)
+
+
+def test_where_errors_are_impossible_no_label_is_wrong() -> None:
+    assert kms_posterior(evidence(1, 10, 10), 0.9, mu=-45.0).p_wrong.max() < 1e-12
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, 0.97])
+def test_every_step_raises_the_bound(draw_model: Model, rho: float) -> None:
+    """But for the update of w, which is the mean curvature and not the best w: it may cost 1e-5 nats a pixel, and 1e-4
+    where nothing ties the pixels together."""
+    logits, labels, _ = draw_model(images=2, side=64)
+    A = torch.where(labels == 1, -logits, logits).double()
+    network = torch.from_numpy(np.stack([sample_field((64, 64), 0.93, generator(k, "net")) for k in range(2)]))
+    coherent = torch.where(network > 0.3, 4.0, -4.0) + 4 * network.flip(1)
+    known = torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(3)) < 0.2
+    for evidence_, valid in ((A, None), (coherent, None), (coherent, known), (torch.sign(network) * 8, None)):
+        bounds = torch.stack(
+            [
+                kms_bound(evidence_, kms_posterior(evidence_, rho, steps=k, valid=valid), rho, valid=valid)
+                for k in range(13)
+            ]
+        )
+        assert (bounds.diff(dim=0) > -(1e-5 if rho else 1e-4) * 64**2).all()
+        assert (bounds[-1] > bounds[0]).all()
+
+
+def test_halving_the_batch_changes_no_posterior() -> None:
+    A = evidence(4, 16, 20)
+    A[1] *= 0.1
+    A[2] += 3
+    whole = kms_posterior(A)
+    for half in (slice(0, 2), slice(2, 4)):
+        for one, other in zip(kms_posterior(A[half]), whole, strict=True):
+            assert torch.allclose(one, other[half], rtol=0, atol=1e-6 * max(1.0, float(other.abs().max())))
 
 
 def test_images_of_a_batch_do_not_meet() -> None:
@@ -97,7 +154,7 @@ def test_evidence_is_capped_so_no_pixel_decides_alone() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 40), (1, 40, 1), (1, 1, 1), (1, 8, 8)])
 @pytest.mark.parametrize("value", [1e4, -1e4, float("inf")])
 def test_extreme_evidence_gives_finite_probabilities(shape: tuple[int, ...], rho: float, value: float) -> None:
-    p_wrong, rate = kms_posterior(torch.full(shape, value), rho)
+    p_wrong, rate, *_ = kms_posterior(torch.full(shape, value), rho)
     for p in (p_wrong, rate):
         assert torch.isfinite(p).all()
         assert p.min() >= 0
@@ -149,7 +206,7 @@ def test_six_steps_lie_within_half_a_point_of_a_hundred(draw_model: Model, rho: 
 def test_the_fixed_point_satisfies_the_equation_of_the_bound() -> None:
     """At a maximum the mean is ``m = mu + sigma**2 K (pi - r)``, checked with the dense covariance."""
     A, rho, sigma = evidence(1, 7, 9, seed=4).double(), (0.9, 0.7), 1.3133
-    p_wrong, rate = kms_posterior(A, rho, steps=400)
+    p_wrong, rate, *_ = kms_posterior(A, rho, steps=400)
     K = KMSLinearOperator((7, 9), rho, dtype=torch.float64).to_dense()
     mean = -2 + sigma**2 * (K @ (p_wrong - rate).flatten())
     curvature = _mean_curvature(mean, A.flatten(), K, sigma)

@@ -7,7 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from segnoise.errors import UserError
-from segnoise.methods import Context, Memory, Needs, Objective, Output, build_method
+from segnoise.kms import error_map, mean_logit
+from segnoise.methods import Channel, Context, Memory, Needs, Objective, Output, build_method
 
 METHODS = [
     ["cross_entropy"],
@@ -176,12 +177,48 @@ class TestKMS:
         expected = (logits.detach().softmax(1) - result.target) / mask.numel()
         torch.testing.assert_close(logits.grad, expected, atol=1e-7, rtol=1e-4)
 
-    def test_target_is_a_distribution_that_keeps_one_minus_pi_on_the_label(self):
+    @pytest.mark.parametrize("trust", [1.0, 0.3])
+    def test_target_is_a_distribution_that_takes_from_the_label_what_is_not_trusted(self, trust):
         logits, teacher, mask = example((2, 9, 7), 4)
-        result = Objective(["kms"], 4)(Output(logits, teacher=teacher), {"mask": mask})
+        result = Objective([{"name": "kms", "trust": trust}], 4)(Output(logits, teacher=teacher), {"mask": mask})
         torch.testing.assert_close(result.target.sum(1), torch.ones(2, 9, 7))
         kept = result.target.gather(1, mask.unsqueeze(1)).squeeze(1)
-        torch.testing.assert_close(kept, 1 - result.label_error, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(kept, 1 - trust * result.label_error, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("classes", [2, 3])
+    def test_held_out_labels_decide_how_sure_the_evidence_is_and_how_many_errors_are_expected(self, classes):
+        logits, teacher, mask = example((2, 9, 7), classes)
+        objective = Objective(["kms"], classes)
+        batch, output = {"mask": mask}, Output(logits, teacher=teacher)
+        usual = objective(output, batch).label_error
+        torch.testing.assert_close(usual, error_map(teacher, mask))
+        objective.calibrate(Channel(0.25, 0.4))
+        sharp = (teacher**4) / (teacher**4).sum(1, keepdim=True)
+        known = error_map(sharp, mask, mu=mean_logit(0.4, 1.3133))
+        torch.testing.assert_close(objective(output, batch).label_error, known, atol=1e-5, rtol=1e-4)
+        again = Objective(["kms"], classes)
+        again.load_state_dict(objective.state_dict())
+        torch.testing.assert_close(again(output, batch).label_error, known, atol=1e-5, rtol=1e-4)
+        given_mu = Objective([{"name": "kms", "mu": -3.0}], classes)
+        given_mu.calibrate(Channel(0.25, 0.4))
+        expected = error_map(sharp, mask, mu=-3.0)
+        torch.testing.assert_close(given_mu(output, batch).label_error, expected, atol=1e-5, rtol=1e-4)
+
+    def test_where_held_out_labels_are_right_hardly_anything_is_corrected(self):
+        logits, teacher, mask = example((2, 9, 7), 2)
+        objective = Objective(["kms"], 2)
+        objective.calibrate(Channel(1.0, 0.005))
+        assert objective(Output(logits, teacher=teacher), {"mask": mask}).label_error.mean() < 0.03
+
+    def test_without_calibration_it_is_not_told(self):
+        logits, teacher, mask = example((2, 9, 7), 2)
+        objective = Objective([{"name": "kms", "calibrate": False}], 2)
+        assert not objective.needs.channel
+        assert Objective(["kms"], 2).needs.channel
+        before = objective(Output(logits, teacher=teacher), {"mask": mask}).label_error
+        objective.calibrate(Channel(0.1, 0.4))
+        assert torch.equal(objective(Output(logits, teacher=teacher), {"mask": mask}).label_error, before)
+        assert objective.state_dict() == {}
 
     def test_correlations_follow_the_axes_of_a_turned_crop(self):
         logits, teacher, mask = example((2, 8, 8), 2)
@@ -229,6 +266,8 @@ class TestComposition:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
+            ({"name": "kms", "trust": 0}, r"method\.trust: 0 is not in \(0, 1\]"),
+            ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),
             ([{"name": "gce", "Q": 0.5}], "did you mean 'q'"),
             ([{"name": "gce", "q": 3}], r"method\.q"),
