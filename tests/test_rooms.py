@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "segnoise"
 ROOMS = (
-    "errors", "draws", "windows", "data", "vector", "kms", "noise", "annotators", "metrics", "networks", "methods",
+    "errors", "draws", "length", "windows", "data", "vector", "kms", "noise", "annotators", "metrics", "networks", "methods",
     "config", "training", "inference", "evaluation", "demos", "cli", "__main__",
 )  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segnoise.errors import UserError
 from segnoise.kms import kms_posterior, label_log_odds, mean_logit, soft_target
+from segnoise.length import length_of
 from segnoise.methods.base import Batch, Channel, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
 
 _USUAL_MEAN = -2.0
@@ -45,6 +46,8 @@ class KMS(Method):
 
     Args:
         rho: correlation of neighbouring pixels along each axis of the source, or one for all; in [0, 1).
+        length: replaces rho: the distance over which correlation falls to 1/e, such as 30m on maps, 2mm in volumes or
+            9px; ``rho = exp(-spacing / length)`` along each axis.
         mu, sigma: mean and standard deviation of the field; without ``mu`` the mean follows from the share of wrong
             labels among the held-out ones, and is -2 where nothing is known of it.
         start, ramp: when the correction sets in, as fractions of training.
@@ -81,6 +84,7 @@ class KMS(Method):
         self,
         num_classes: int,
         rho: float | Sequence[float] = 0.9,
+        length: str | None = None,
         mu: float | None = None,
         sigma: float = 1.3133,
         start: float = 0.5,
@@ -110,7 +114,10 @@ class KMS(Method):
         for name, value in (("gate", gate), ("calibrate", calibrate)):
             if not isinstance(value, bool):
                 raise UserError(f"method.{name}: {value!r} is neither true nor false")
-        self.rho: float | tuple[float, ...] = rhos[0] if len(set(rhos)) == 1 else tuple(rhos)
+        self.rho = (rhos[0],) if len(set(rhos)) == 1 else tuple(rhos)
+        self.length = None if length is None else length_of("kms", "length", length)
+        if self.length is not None and not self.length.value > 0:
+            raise UserError(f"method.length: {length} must be longer than nothing")
         self.mu, self.sigma, self.start, self.ramp, self.trust = mu, sigma, start, ramp, trust
         self.ensemble, self.steps, self.cap = ensemble, steps, cap
         memory = {"evidence": Memory(num_classes)} if ensemble else {}
@@ -149,7 +156,7 @@ class KMS(Method):
             valid = batch["mask"] < log_p.shape[1]
             labels = torch.where(valid, batch["mask"], 0)
             log_odds = label_log_odds(log_p, labels)
-            p_wrong = self._posterior(log_odds, valid, self._mean(channel), batch.get("orientation"))
+            p_wrong = self._posterior(log_odds, valid, self._mean(channel), batch)
             corrected = soft_target(log_p, labels, p_wrong)
             target = torch.lerp(s.target, corrected, strength)
             result.append(replace(s, target=target, label_error=p_wrong, calibrated=True))
@@ -178,20 +185,29 @@ class KMS(Method):
         return _USUAL_MEAN if channel is None else mean_logit(channel.rate, self.sigma)
 
     def _posterior(
-        self, log_odds: Float[Tensor, " B *S"], valid: Tensor, mu: float, orientation: Tensor | None
+        self, log_odds: Float[Tensor, " B *S"], valid: Tensor, mu: float, batch: Batch
     ) -> Float[Tensor, " B *S"]:
-        """P(label wrong); correlations belong to the source's axes, so a turned crop permutes them."""
+        """P(label wrong), the crops of one geometry together."""
         options: dict[str, Any] = {"mu": mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
-        if isinstance(self.rho, float | int):
-            return kms_posterior(log_odds, self.rho, valid=valid, **options).p_wrong
-        n = log_odds.dim() - 1
-        if len(self.rho) != n:
-            raise UserError(f"method.rho: {len(self.rho)} correlations for {n} axes")
-        identity = torch.arange(1, n + 1)
-        axes = (identity if orientation is None else orientation.cpu()).abs().expand(len(log_odds), n) - 1
+        correlations = self._correlations(batch, len(log_odds), log_odds.dim() - 1)
+        kinds = torch.unique(correlations, dim=0)
+        if len(kinds) == 1:
+            return kms_posterior(log_odds, tuple(kinds[0].tolist()), valid=valid, **options).p_wrong
         p_wrong = torch.empty_like(log_odds)
-        for order in torch.unique(axes, dim=0):
-            rows = (axes == order).all(1)
-            rho = tuple(self.rho[a] for a in order.tolist())
-            p_wrong[rows] = kms_posterior(log_odds[rows], rho, valid=valid[rows], **options).p_wrong
+        for rho in kinds:
+            rows = (correlations == rho).all(1).to(log_odds.device)
+            p_wrong[rows] = kms_posterior(log_odds[rows], tuple(rho.tolist()), valid=valid[rows], **options).p_wrong
         return p_wrong
+
+    def _correlations(self, batch: Batch, crops: int, axes: int) -> Float[Tensor, " B N"]:
+        """Of neighbours along the axes of each crop; those of the source, permuted where the crop is turned."""
+        if self.length is None:
+            if len(self.rho) not in (1, axes):
+                raise UserError(f"method.rho: {len(self.rho)} correlations for {axes} axes")
+            rho = torch.tensor(self.rho, dtype=torch.float64).expand(axes)
+            order = batch.get("orientation", torch.arange(1, axes + 1)).cpu().abs() - 1
+            return rho[order.expand(crops, axes)]
+        spacing = torch.ones(crops, axes) if self.length.unit == "px" else batch.get("spacing")
+        if spacing is None or not bool((spacing > 0).all()):
+            raise UserError(f"method.length: {self.length}, but the size of the pixels is unknown; give it in px")
+        return (-spacing.cpu().double() / self.length.value).exp()

@@ -2,6 +2,7 @@
 expressions they are written in; and the noise card that measures how given labels differ from true ones.
 """
 
+from segnoise.length import Length
 from segnoise.noise.affine import Affine
 from segnoise.noise.base import Corruption
 from segnoise.noise.boundary import Boundary
@@ -11,7 +12,6 @@ from segnoise.noise.dilate import Dilate, Erode
 from segnoise.noise.expression import NOISES, parse, replay
 from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
-from segnoise.noise.length import Length
 from segnoise.noise.like import noise_like, noise_like_on
 from segnoise.noise.markov import Markov
 from segnoise.noise.measure import noise_card, noise_card_of

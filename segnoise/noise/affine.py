@@ -12,9 +12,9 @@ from scipy.special import ndtri
 
 from segnoise.draws import uniforms
 from segnoise.errors import UserError
+from segnoise.length import Length, length_of, spacing_of
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import Length, length_of, spacing_of
 from segnoise.noise.level import solve_scale, verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.rotation import rotations

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segnoise.draws import generator
 from segnoise.errors import UserError
-from segnoise.noise.length import Length, spacing_of
+from segnoise.length import Length, spacing_of
 from segnoise.noise.measure import noise_card
 
 Params = dict[str, Any]

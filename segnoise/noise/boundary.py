@@ -15,9 +15,9 @@ from scipy.sparse.csgraph import connected_components
 from segnoise.draws import generator
 from segnoise.errors import UserError, nearest
 from segnoise.kms import sample_field
+from segnoise.length import Length
 from segnoise.noise.base import Corruption, Params, check_rho, key_of, rho_per_axis, write_rho
 from segnoise.noise.geometry import CHUNK, boundary_length, known_labels, nearest_other
-from segnoise.noise.length import Length
 from segnoise.noise.level import solve_scale, verdict
 from segnoise.noise.order import cheapest, count_of, taken
 

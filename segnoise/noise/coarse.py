@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.errors import UserError, nearest
+from segnoise.length import Length, length_of
 from segnoise.noise.base import Corruption, Params
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import Length, length_of
 from segnoise.noise.vanishing import with_vanished
 
 MODES = ("majority", "any")

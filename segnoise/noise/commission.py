@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segnoise.draws import generator, uniforms
+from segnoise.length import spacing_of
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.board import Board
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import spacing_of
 from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.order import count_of

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.errors import UserError, nearest
+from segnoise.length import Length
 from segnoise.noise.affine import Affine
 from segnoise.noise.base import Corruption, Params, in_turn, sha256_of
 from segnoise.noise.boundary import Boundary
@@ -20,7 +21,6 @@ from segnoise.noise.commission import Commission
 from segnoise.noise.dilate import Dilate, Erode
 from segnoise.noise.jsrt import Jsrt
 from segnoise.noise.kms import Kms
-from segnoise.noise.length import Length
 from segnoise.noise.markov import Markov
 from segnoise.noise.merge import Merge
 from segnoise.noise.misregistration import Misregistration

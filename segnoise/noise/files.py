@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from segnoise.length import spacing_of
 from segnoise.noise.expression import parse
 from segnoise.noise.labelfile import open_labels
-from segnoise.noise.length import spacing_of
 from segnoise.noise.like import noise_like_on, read_card
 from segnoise.windows import atomic_output, refuse_existing
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from segnoise.errors import UserError
+from segnoise.length import spacing_of
 from segnoise.noise.base import Corruption, Params, check_share
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import spacing_of
 from segnoise.noise.level import MISSED
 from segnoise.noise.share import Share
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.errors import UserError
+from segnoise.length import Length, length_of, spacing_of
 from segnoise.noise.base import Corruption, Params
 from segnoise.noise.geometry import IGNORE, known_labels
-from segnoise.noise.length import Length, length_of, spacing_of
 from segnoise.noise.rotation import rotations
 from segnoise.noise.vanishing import with_vanished
 

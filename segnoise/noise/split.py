@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from segnoise.draws import uniforms
 from segnoise.errors import UserError
+from segnoise.length import Length, length_of
 from segnoise.noise.base import Corruption, Params, check_share, key_of
 from segnoise.noise.geometry import known_labels
-from segnoise.noise.length import Length, length_of
 from segnoise.noise.level import verdict
 from segnoise.noise.objects import number_objects
 from segnoise.noise.order import cheapest, count_of, taken

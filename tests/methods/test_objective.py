@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -235,6 +237,21 @@ class TestKMS:
         )
         assert (wrong.label_error - turned.label_error).abs().max() > 1e-3
 
+    def test_a_length_gives_each_crop_the_correlations_of_its_pixels(self):
+        logits, teacher, mask = example((3, 8, 6), 2)
+        spacing = torch.tensor([[10.0, 5.0], [5.0, 10.0], [10.0, 5.0]])
+        objective = Objective([{"name": "kms", "length": "30m"}], 2)
+        told = objective(Output(logits, teacher=teacher), {"mask": mask, "spacing": spacing}).label_error
+        for k, (y, x) in enumerate(spacing.tolist()):
+            rho = (math.exp(-y / 30), math.exp(-x / 30))
+            torch.testing.assert_close(told[k : k + 1], error_map(teacher[k : k + 1], mask[k : k + 1], rho=rho))
+        pixels = Objective([{"name": "kms", "length": f"{-1 / math.log(0.9)}px"}], 2)
+        usual = Objective(["kms"], 2)(Output(logits, teacher=teacher), {"mask": mask}).label_error
+        torch.testing.assert_close(pixels(Output(logits, teacher=teacher), {"mask": mask}).label_error, usual)
+        for batch in ({"mask": mask}, {"mask": mask, "spacing": torch.full((3, 2), math.nan)}):
+            with pytest.raises(UserError, match="length: 30m, but the size of the pixels is unknown"):
+                objective(Output(logits, teacher=teacher), batch)
+
     def test_says_that_it_needs_a_teacher(self):
         logits, _, mask = example((2, 9, 7), 2)
         with pytest.raises(UserError, match="kms needs a teacher"):
@@ -266,6 +283,8 @@ class TestComposition:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
+            ({"name": "kms", "length": 3}, "length 3 needs a unit"),
+            ({"name": "kms", "length": "0m"}, r"method\.length: 0m must be longer"),
             ({"name": "kms", "trust": 0}, r"method\.trust: 0 is not in \(0, 1\]"),
             ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segnoise.length import spacing_of
 from segnoise.noise.geometry import boundary_length, known_labels, nearest_other
 from segnoise.noise.latent import Together, latent_of
-from segnoise.noise.length import spacing_of
 from segnoise.noise.measure.boundaries import (
     along_boundary,
     describe_displacement,
