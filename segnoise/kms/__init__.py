@@ -9,6 +9,7 @@ from segnoise.kms.estimate import FieldEstimate, estimate_field, mean_logit
 from segnoise.kms.field import correlation_length, rho_from_length, sample_field
 from segnoise.kms.operator import KMSLinearOperator
 from segnoise.kms.posterior import Posterior, kms_posterior
+from segnoise.kms.published import published_log_odds, published_posterior
 
 __all__ = [
     "FieldEstimate",
@@ -21,6 +22,8 @@ __all__ = [
     "kms_posterior",
     "label_log_odds",
     "mean_logit",
+    "published_log_odds",
+    "published_posterior",
     "rho_from_length",
     "sample_field",
     "soft_target",

@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segnoise.errors import UserError
-from segnoise.kms import kms_posterior, label_log_odds, mean_logit, soft_target
+from segnoise.errors import UserError, nearest
+from segnoise.kms import kms_posterior, label_log_odds, mean_logit, published_log_odds, published_posterior, soft_target
 from segnoise.length import length_of
 from segnoise.methods.base import Batch, Channel, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
+
+_SOLVERS = {"exact": kms_posterior, "elbo": published_posterior}
 
 _USUAL_MEAN = -2.0
 """mu where nothing is known of the share of wrong labels: 0.18 a priori."""
@@ -59,6 +61,8 @@ class KMS(Method):
             validation labels better (:class:`segnoise.methods.base.Gate`); training takes ``2 - start`` times as long.
         steps: iterations of the E-step.
         cap: bound on ``|A|``.
+        variant: ``exact``, or ``elbo``: the published bound, in which pi is the error rate around the pixel and a wrong
+            label is any other class alike (:func:`segnoise.kms.published_posterior`; it wants more steps).
 
     Raises:
         UserError: for values outside these ranges.
@@ -96,8 +100,11 @@ class KMS(Method):
         gate: bool = False,
         steps: int = 6,
         cap: float = 8.0,
+        variant: str = "exact",
     ) -> None:
         super().__init__()
+        if variant not in _SOLVERS:
+            raise UserError(f"method.variant: {nearest(str(variant), _SOLVERS)}")
         rhos = [rho] if isinstance(rho, int | float) else list(rho)
         if not rhos or not all(0 <= r < 1 for r in rhos):
             raise UserError(f"method.rho: {rho} is not in [0, 1)")
@@ -119,7 +126,7 @@ class KMS(Method):
         if self.length is not None and not self.length.value > 0:
             raise UserError(f"method.length: {length} must be longer than nothing")
         self.mu, self.sigma, self.start, self.ramp, self.trust = mu, sigma, start, ramp, trust
-        self.ensemble, self.steps, self.cap = ensemble, steps, cap
+        self.ensemble, self.steps, self.cap, self.variant = ensemble, steps, cap, variant
         memory = {"evidence": Memory(num_classes)} if ensemble else {}
         self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, calibrate)
         self._known: Tensor | None
@@ -155,9 +162,10 @@ class KMS(Method):
                 log_p = (log_p / channel.temperature).log_softmax(1)
             valid = batch["mask"] < log_p.shape[1]
             labels = torch.where(valid, batch["mask"], 0)
-            log_odds = label_log_odds(log_p, labels)
+            published = self.variant == "elbo"
+            log_odds = (published_log_odds if published else label_log_odds)(log_p, labels)
             p_wrong = self._posterior(log_odds, valid, self._mean(channel), batch)
-            corrected = soft_target(log_p, labels, p_wrong)
+            corrected = soft_target(torch.zeros_like(log_p) if published else log_p, labels, p_wrong)
             target = torch.lerp(s.target, corrected, strength)
             result.append(replace(s, target=target, label_error=p_wrong, calibrated=True))
         return result
@@ -189,14 +197,15 @@ class KMS(Method):
     ) -> Float[Tensor, " B *S"]:
         """P(label wrong), the crops of one geometry together."""
         options: dict[str, Any] = {"mu": mu, "sigma": self.sigma, "steps": self.steps, "cap": self.cap}
+        solve = _SOLVERS[self.variant]
         correlations = self._correlations(batch, len(log_odds), log_odds.dim() - 1)
         kinds = torch.unique(correlations, dim=0)
         if len(kinds) == 1:
-            return kms_posterior(log_odds, tuple(kinds[0].tolist()), valid=valid, **options).p_wrong
+            return solve(log_odds, tuple(kinds[0].tolist()), valid=valid, **options).p_wrong
         p_wrong = torch.empty_like(log_odds)
         for rho in kinds:
             rows = (correlations == rho).all(1).to(log_odds.device)
-            p_wrong[rows] = kms_posterior(log_odds[rows], tuple(rho.tolist()), valid=valid[rows], **options).p_wrong
+            p_wrong[rows] = solve(log_odds[rows], tuple(rho.tolist()), valid=valid[rows], **options).p_wrong
         return p_wrong
 
     def _correlations(self, batch: Batch, crops: int, axes: int) -> Float[Tensor, " B N"]:

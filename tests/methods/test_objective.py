@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from segnoise.errors import UserError
-from segnoise.kms import error_map, mean_logit
+from segnoise.kms import error_map, mean_logit, published_log_odds, published_posterior
 from segnoise.methods import Channel, Context, Memory, Needs, Objective, Output, build_method
 
 METHODS = [
@@ -252,6 +252,17 @@ class TestKMS:
             with pytest.raises(UserError, match="length: 30m, but the size of the pixels is unknown"):
                 objective(Output(logits, teacher=teacher), batch)
 
+    @pytest.mark.parametrize("classes", [2, 4])
+    def test_the_published_variant_moves_the_error_rate_to_all_other_classes_alike(self, classes):
+        logits, teacher, mask = example((2, 9, 7), classes)
+        objective = Objective([{"name": "kms", "variant": "elbo", "steps": 30, "trust": 1.0}], classes)
+        result = objective(Output(logits, teacher=teacher), {"mask": mask})
+        rate = published_posterior(published_log_odds(teacher.log(), mask)).rate
+        torch.testing.assert_close(result.label_error, rate)
+        index = mask.unsqueeze(1)
+        expected = (rate / (classes - 1)).unsqueeze(1).expand_as(teacher).scatter(1, index, 1 - rate.unsqueeze(1))
+        torch.testing.assert_close(result.target, expected)
+
     def test_says_that_it_needs_a_teacher(self):
         logits, _, mask = example((2, 9, 7), 2)
         with pytest.raises(UserError, match="kms needs a teacher"):
@@ -285,6 +296,7 @@ class TestComposition:
         [
             ({"name": "kms", "length": 3}, "length 3 needs a unit"),
             ({"name": "kms", "length": "0m"}, r"method\.length: 0m must be longer"),
+            ({"name": "kms", "variant": "elb"}, r"method\.variant: did you mean 'elbo'"),
             ({"name": "kms", "trust": 0}, r"method\.trust: 0 is not in \(0, 1\]"),
             ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),
