@@ -28,9 +28,9 @@ class KMS(Method):
     The logit of a label's error rate is ``eta ~ N(mu, sigma^2 kron_a R(rho_a))``, ``R(rho)_ij = rho^|i-j|``. With
     the evidence ``A_i = log(w_i / p_i(y_i))``, ``w_i = (1 - p_i(y_i)) / (C - 1)``, the field's posterior gives
     ``pi_i = P(label i is wrong)``; the target becomes ``(1 - lambda) e_y + lambda tau`` with
-    ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to ``trust``
-    over ``ramp`` (fractions of training): what the network has not learnt yet looks like a label error, so it is asked
-    late, and the given labels keep a say.
+    ``tau(y) = 1 - pi`` and ``tau(k) = pi p(k) / (1 - p(y))``. lambda is 0 until ``start`` and then rises to 1 over
+    ``ramp`` (fractions of training): what the network has not learnt yet looks like a label error, so it is asked
+    late, and the given labels lose their say gradually.
 
     A network that learns from wrong labels is far less sure than it is right. So the given validation labels tell,
     after each epoch, by which temperature its logits are to be divided and how many labels are wrong
@@ -53,7 +53,6 @@ class KMS(Method):
         mu, sigma: mean and standard deviation of the field; without ``mu`` the mean follows from the share of wrong
             labels among the held-out ones, and is -2 where nothing is known of it.
         start, ramp: when the correction sets in, as fractions of training.
-        trust: the largest lambda, in (0, 1].
         calibrate: learn temperature and share of wrong labels from the validation labels.
         ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
@@ -92,8 +91,7 @@ class KMS(Method):
         mu: float | None = None,
         sigma: float = 1.3133,
         start: float = 0.5,
-        ramp: float = 0.2,
-        trust: float = 0.5,
+        ramp: float = 0.5,
         calibrate: bool = True,
         ensemble: float = 0.7,
         decay: float = 0.995,
@@ -116,8 +114,6 @@ class KMS(Method):
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
         if not 0 <= ensemble < 1:
             raise UserError(f"method.ensemble: {ensemble} is not in [0, 1)")
-        if not 0 < trust <= 1:
-            raise UserError(f"method.trust: {trust} is not in (0, 1]")
         for name, value in (("gate", gate), ("calibrate", calibrate)):
             if not isinstance(value, bool):
                 raise UserError(f"method.{name}: {value!r} is neither true nor false")
@@ -125,7 +121,7 @@ class KMS(Method):
         self.length = None if length is None else length_of("kms", "length", length)
         if self.length is not None and not self.length.value > 0:
             raise UserError(f"method.length: {length} must be longer than nothing")
-        self.mu, self.sigma, self.start, self.ramp, self.trust = mu, sigma, start, ramp, trust
+        self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap, self.variant = ensemble, steps, cap, variant
         memory = {"evidence": Memory(num_classes)} if ensemble else {}
         self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, calibrate)
@@ -135,8 +131,8 @@ class KMS(Method):
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
         if self.ramp == 0:
-            return self.trust * float(progress >= self.start)
-        return self.trust * min(max((progress - self.start) / self.ramp, 0.0), 1.0)
+            return float(progress >= self.start)
+        return min(max((progress - self.start) / self.ramp, 0.0), 1.0)
 
     def calibrate(self, channel: Channel) -> None:
         if self._known is not None:

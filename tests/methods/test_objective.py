@@ -179,13 +179,13 @@ class TestKMS:
         expected = (logits.detach().softmax(1) - result.target) / mask.numel()
         torch.testing.assert_close(logits.grad, expected, atol=1e-7, rtol=1e-4)
 
-    @pytest.mark.parametrize("trust", [1.0, 0.3])
-    def test_target_is_a_distribution_that_takes_from_the_label_what_is_not_trusted(self, trust):
+    @pytest.mark.parametrize(("progress", "strength"), [(1.0, 1.0), (0.65, 0.3)])
+    def test_target_is_a_distribution_that_takes_from_the_label_what_is_thought_wrong(self, progress, strength):
         logits, teacher, mask = example((2, 9, 7), 4)
-        result = Objective([{"name": "kms", "trust": trust}], 4)(Output(logits, teacher=teacher), {"mask": mask})
+        result = Objective(["kms"], 4)(Output(logits, teacher=teacher), {"mask": mask}, progress=progress)
         torch.testing.assert_close(result.target.sum(1), torch.ones(2, 9, 7))
         kept = result.target.gather(1, mask.unsqueeze(1)).squeeze(1)
-        torch.testing.assert_close(kept, 1 - trust * result.label_error, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(kept, 1 - strength * result.label_error, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("classes", [2, 3])
     def test_held_out_labels_decide_how_sure_the_evidence_is_and_how_many_errors_are_expected(self, classes):
@@ -255,7 +255,7 @@ class TestKMS:
     @pytest.mark.parametrize("classes", [2, 4])
     def test_the_published_variant_moves_the_error_rate_to_all_other_classes_alike(self, classes):
         logits, teacher, mask = example((2, 9, 7), classes)
-        objective = Objective([{"name": "kms", "variant": "elbo", "steps": 30, "trust": 1.0}], classes)
+        objective = Objective([{"name": "kms", "variant": "elbo", "steps": 30}], classes)
         result = objective(Output(logits, teacher=teacher), {"mask": mask})
         rate = published_posterior(published_log_odds(teacher.log(), mask)).rate
         torch.testing.assert_close(result.label_error, rate)
@@ -297,7 +297,6 @@ class TestComposition:
             ({"name": "kms", "length": 3}, "length 3 needs a unit"),
             ({"name": "kms", "length": "0m"}, r"method\.length: 0m must be longer"),
             ({"name": "kms", "variant": "elb"}, r"method\.variant: did you mean 'elbo'"),
-            ({"name": "kms", "trust": 0}, r"method\.trust: 0 is not in \(0, 1\]"),
             ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),
             ([{"name": "gce", "Q": 0.5}], "did you mean 'q'"),
