@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -67,31 +67,45 @@ class Gate:
     start: float
 
 
+Confusion = Literal["uniform", "learned"] | tuple[tuple[float, ...], ...]
+"""What is assumed of ``P(label | class)``."""
+
+
 @dataclass(frozen=True)
 class Channel:
     """What held-out given labels say of the network and of themselves.
 
-    A label is the true class, or with probability ``rate`` any other one alike; the true class has the probabilities
-    ``softmax(logits / temperature)``. A network that learnt from labels of which 40 % are wrong is hardly surer than
-    0.6 of anything, and right much more often: its temperature is far below 1.
+    The true class has the probabilities ``softmax(logits / temperature)`` and the share ``shares[k]`` of the pixels,
+    and its label is l with probability ``confusion[k][l]``. A network that learnt from labels of which 40 % are wrong
+    is hardly surer than 0.6 of anything, and right much more often: its temperature is far below 1.
+
+    >>> round(Channel(0.5, ((1.0, 0.0), (0.3, 0.7)), (0.8, 0.2)).rate, 2)
+    0.06
     """
 
     temperature: float
-    rate: float
+    confusion: tuple[tuple[float, ...], ...]
+    shares: tuple[float, ...]
+
+    @property
+    def rate(self) -> float:
+        """The share of wrong labels."""
+        return sum(share * (1 - row[k]) for k, (share, row) in enumerate(zip(self.shares, self.confusion, strict=True)))
 
 
 @dataclass(frozen=True)
 class Needs:
     """What a method asks the training loop (or the caller of the objective) to provide.
 
-    ``channel``: to be told (:meth:`Method.calibrate`) after each validation. A method must work without its memories
-    and without a channel: an audit, an evaluation and a loop of one's own may have none.
+    ``channel``: to be told (:meth:`Method.calibrate`) after each validation, with a confusion that is ``uniform`` (one
+    error rate, any other class alike), ``learned``, or given as a matrix. A method must work without its memories and
+    without a channel: an audit, an evaluation and a loop of one's own may have none.
     """
 
     teacher: Teacher | None = None
     memory: Mapping[str, Memory] = field(default_factory=dict)
     gate: Gate | None = None
-    channel: bool = False
+    channel: Confusion | None = None
 
 
 @dataclass(frozen=True)

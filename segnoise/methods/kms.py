@@ -13,13 +13,23 @@ from torch import Tensor
 
 from segnoise.errors import UserError, nearest
 from segnoise.kms import kms_posterior, label_log_odds, mean_logit, published_log_odds, published_posterior, soft_target
+from segnoise.kms.error_map import LEAST_RATE, USUAL_MEAN, check_confusion
 from segnoise.length import length_of
-from segnoise.methods.base import Batch, Channel, Context, Gate, Memory, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import (
+    Batch,
+    Channel,
+    Confusion,
+    Context,
+    Gate,
+    Memory,
+    Method,
+    Needs,
+    Output,
+    Supervision,
+    Teacher,
+)
 
 _SOLVERS = {"exact": kms_posterior, "elbo": published_posterior}
-
-_USUAL_MEAN = -2.0
-"""mu where nothing is known of the share of wrong labels: 0.18 a priori."""
 
 
 class KMS(Method):
@@ -33,9 +43,11 @@ class KMS(Method):
     late, and the given labels lose their say gradually.
 
     A network that learns from wrong labels is far less sure than it is right. So the given validation labels tell,
-    after each epoch, by which temperature its logits are to be divided and how many labels are wrong
-    (:class:`segnoise.methods.base.Channel`); mu is set such that ``E[sigmoid(eta)]`` is that share. Where hardly any
-    are wrong, hardly any is corrected.
+    after each epoch, by which temperature its logits are to be divided and how often the labels of each class are wrong
+    (:class:`segnoise.methods.base.Channel`). With that confusion K the evidence is
+    ``A_i = log sum_{k != y} p(k) K[k, y] - log p(y) K[y, y] - logit(rate)``, ``tau(k)`` is proportional to
+    ``p(k) K[k, y]``, and mu is such that ``E[sigmoid(eta)]`` is the share of wrong labels. Where hardly any are wrong,
+    hardly any is corrected.
 
     In training the probabilities p are a temporal ensemble: from the first step on, each visit of a pixel mixes what
     the network says with what it said before, ``p <- ensemble p_before + (1 - ensemble) p_now``, so that no single
@@ -51,9 +63,12 @@ class KMS(Method):
         length: replaces rho: the distance over which correlation falls to 1/e, such as 30m on maps, 2mm in volumes or
             9px; ``rho = exp(-spacing / length)`` along each axis.
         mu, sigma: mean and standard deviation of the field; without ``mu`` the mean follows from the share of wrong
-            labels among the held-out ones, and is -2 where nothing is known of it.
+            labels, and is -2 where nothing is known of it.
         start, ramp: when the correction sets in, as fractions of training.
-        calibrate: learn temperature and share of wrong labels from the validation labels.
+        calibrate: learn the temperature from the validation labels, and the confusion where it is not given.
+        confusion: what is assumed of P(label | class): ``uniform``, one error rate and any other class alike;
+            ``learned``, a rate for each pair of classes, which finds missing objects but takes displaced outlines for
+            missing ones; or the matrix itself, a row a class.
         ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
         gate: from ``start`` on go on twice, with the correction and without, and keep what explains the given
@@ -93,6 +108,7 @@ class KMS(Method):
         start: float = 0.5,
         ramp: float = 0.5,
         calibrate: bool = True,
+        confusion: str | Sequence[Sequence[float]] = "uniform",
         ensemble: float = 0.7,
         decay: float = 0.995,
         gate: bool = False,
@@ -123,10 +139,16 @@ class KMS(Method):
             raise UserError(f"method.length: {length} must be longer than nothing")
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap, self.variant = ensemble, steps, cap, variant
+        assumed = _assumed(confusion, num_classes)
         memory = {"evidence": Memory(num_classes)} if ensemble else {}
-        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, calibrate)
-        self._known: Tensor | None
-        self.register_buffer("_known", torch.full((2,), math.nan) if calibrate else None)
+        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, assumed if calibrate else None)
+        self._temperature: Tensor
+        self._confusion: Tensor
+        self._shares: Tensor
+        given = None if isinstance(assumed, str) else torch.tensor(assumed)
+        self.register_buffer("_temperature", torch.ones(()))
+        self.register_buffer("_confusion", torch.full((num_classes, num_classes), math.nan) if given is None else given)
+        self.register_buffer("_shares", torch.full((num_classes,), 1 / num_classes))
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
@@ -135,15 +157,18 @@ class KMS(Method):
         return min(max((progress - self.start) / self.ramp, 0.0), 1.0)
 
     def calibrate(self, channel: Channel) -> None:
-        if self._known is not None:
-            self._known.copy_(torch.tensor([channel.temperature, channel.rate]))
+        if self.needs.channel is not None:
+            self._temperature.fill_(channel.temperature)
+            self._confusion.copy_(torch.tensor(channel.confusion))
+            self._shares.copy_(torch.tensor(channel.shares))
 
     @property
     def channel(self) -> Channel | None:
-        """What held-out labels said last."""
-        if self._known is None or bool(self._known.isnan().any()):
+        """What is known of the labels: what held-out ones said last, or the confusion that was given."""
+        if bool(self._confusion.isnan().any()):
             return None
-        return Channel(*self._known.tolist())
+        confusion, shares = self._confusion.tolist(), self._shares.tolist()
+        return Channel(float(self._temperature), tuple(map(tuple, confusion)), tuple(shares))
 
     def supervise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
@@ -152,6 +177,8 @@ class KMS(Method):
         if strength == 0 or (ctx.plain and self.needs.gate is not None):
             return supervision
         channel, result = self.channel, []
+        rate = None if channel is None else min(max(channel.rate, LEAST_RATE), 0.5)
+        confusion = None if channel is None else torch.tensor(channel.confusion)
         for output, s in zip(outputs, supervision, strict=True):
             log_p = self._evidence(output, batch, ctx).clamp_min(1e-12).log()
             if channel is not None:
@@ -159,9 +186,15 @@ class KMS(Method):
             valid = batch["mask"] < log_p.shape[1]
             labels = torch.where(valid, batch["mask"], 0)
             published = self.variant == "elbo"
-            log_odds = (published_log_odds if published else label_log_odds)(log_p, labels)
-            p_wrong = self._posterior(log_odds, valid, self._mean(channel), batch)
-            corrected = soft_target(torch.zeros_like(log_p) if published else log_p, labels, p_wrong)
+            if published:
+                log_odds = published_log_odds(log_p, labels)
+            else:
+                log_odds = label_log_odds(log_p, labels, confusion, rate)
+            p_wrong = self._posterior(log_odds, valid, self._mean(rate), batch)
+            if published:
+                corrected = soft_target(torch.zeros_like(log_p), labels, p_wrong)
+            else:
+                corrected = soft_target(log_p, labels, p_wrong, confusion)
             target = torch.lerp(s.target, corrected, strength)
             result.append(replace(s, target=target, label_error=p_wrong, calibrated=True))
         return result
@@ -182,11 +215,11 @@ class KMS(Method):
         total = before.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
         return torch.where(total > 0, torch.lerp(output.p, before / total.clamp_min(0.5), self.ensemble), output.p)
 
-    def _mean(self, channel: Channel | None) -> float:
+    def _mean(self, rate: float | None) -> float:
         """mu of the field."""
         if self.mu is not None:
             return self.mu
-        return _USUAL_MEAN if channel is None else mean_logit(channel.rate, self.sigma)
+        return USUAL_MEAN if rate is None else mean_logit(rate, self.sigma)
 
     def _posterior(
         self, log_odds: Float[Tensor, " B *S"], valid: Tensor, mu: float, batch: Batch
@@ -216,3 +249,18 @@ class KMS(Method):
         if spacing is None or not bool((spacing > 0).all()):
             raise UserError(f"method.length: {self.length}, but the size of the pixels is unknown; give it in px")
         return (-spacing.cpu().double() / self.length.value).exp()
+
+
+def _assumed(confusion: str | Sequence[Sequence[float]], classes: int) -> Confusion:
+    """A confusion as it was asked for; UserError where it is neither a word nor a matrix of probabilities."""
+    if confusion in ("uniform", "learned"):
+        return confusion  # type: ignore[return-value]
+    try:
+        matrix = torch.tensor(confusion, dtype=torch.float32)
+        check_confusion(matrix, classes)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"method.confusion: {confusion} is neither uniform, learned nor {classes} rows of {classes} probabilities "
+            "that sum to 1"
+        ) from error
+    return tuple(map(tuple, matrix.tolist()))

@@ -142,7 +142,7 @@ class Objective(nn.Module):
         gates = [n.gate for n in needs if n.gate is not None]
         gate = min(gates, key=lambda g: g.start) if gates else None
         memory = {name: memory for n in needs for name, memory in n.memory.items()}
-        return Needs(teacher, memory, gate, any(n.channel for n in needs))
+        return Needs(teacher, memory, gate, next((n.channel for n in needs if n.channel is not None), None))
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]

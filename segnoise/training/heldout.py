@@ -9,9 +9,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from segnoise.methods import Channel
+from segnoise.methods.base import Channel, Confusion
 from segnoise.metrics import confusion_matrix, scores
-from segnoise.training.channel import ForwardCorrected
+from segnoise.training.channel import ChannelFit
+from segnoise.training.forward import ForwardCorrected
 from segnoise.training.system import channels_last
 
 
@@ -28,37 +29,44 @@ class HeldOut:
         self._fabric, self._network, self._batches, self._classes = fabric, network, batches, classes
 
     @torch.no_grad()
-    def scores(self, channel: bool = False) -> tuple[dict[str, float], Channel | None]:
+    def scores(self, channel: Confusion | None = None) -> tuple[dict[str, float], Channel | None]:
         """Cross-entropy and mean IoU, and where it is asked for what the labels say of themselves."""
         count = len(self._classes)
         confusion = np.zeros((count, count), dtype=np.int64)
         loss = torch.zeros(2, dtype=torch.float64)
-        likelihood = ForwardCorrected()
+        fit = ChannelFit()
         for logits, mask in self._outputs():
             losses = torch.nn.functional.cross_entropy(logits, mask, ignore_index=255, reduction="sum")
             loss += torch.tensor([float(losses), float((mask != 255).sum())], dtype=torch.float64)
             confusion += confusion_matrix(mask.cpu().numpy(), logits.argmax(1).cpu().numpy(), count)
-            if channel:
-                likelihood.add(logits, mask)
+            if channel is not None:
+                fit.add(logits, mask)
         total = self._over_ranks(torch.cat([loss, torch.from_numpy(confusion).double().flatten()]))
         pooled = total[2:].reshape(count, count).round().long().numpy()
         mean = scores(pooled, self._classes)["iou"]["mean"]
         told = {"val_loss": float(total[0] / total[1].clamp_min(1)), "val_iou": float(mean or 0.0)}
-        return told, self._pooled(likelihood).channel() if channel else None
+        return told, None if channel is None else self._of_all_ranks(fit).channel(channel)
 
     @torch.no_grad()
     def explained(self) -> float:
         """How well the labels are explained, allowing for wrong ones; lower is better (:class:`ForwardCorrected`)."""
-        likelihood = ForwardCorrected()
+        score = ForwardCorrected()
         for logits, mask in self._outputs():
-            likelihood.add(logits, mask)
-        return self._pooled(likelihood).value()
+            score.add(logits, mask)
+        score.sums, score.count = self._over_ranks(score.sums), self._over_ranks(score.count)
+        return score.value()
 
-    def _pooled(self, likelihood: ForwardCorrected) -> ForwardCorrected:
-        """Of the images of all ranks."""
-        for name in ("sums", "products", "counts"):
-            setattr(likelihood, name, self._over_ranks(getattr(likelihood, name)))
-        return likelihood
+    def _of_all_ranks(self, fit: ChannelFit) -> ChannelFit:
+        """The same images on every rank, in the order of ranks."""
+        if self._fabric.world_size == 1:
+            return fit
+        parts: list[ChannelFit] = [fit] * self._fabric.world_size
+        torch.distributed.all_gather_object(parts, fit)
+        pooled = ChannelFit()
+        for part in parts:
+            pooled.logits += part.logits
+            pooled.labels += part.labels
+        return pooled
 
     def _outputs(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self._batches():

@@ -348,6 +348,8 @@ class _Loop:
         if channel is not None:
             objective.calibrate(channel)
             validation |= {"temperature": channel.temperature, "label_error_rate": channel.rate}
+            for k, name in enumerate(self.config.data.classes):
+                validation[f"label_error_rate_{name}"] = 1 - channel.confusion[k][k]
         row = {
             "epoch": float(len(state.history) + 1),
             "step": float(state.step),

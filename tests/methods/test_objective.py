@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from segnoise.errors import UserError
-from segnoise.kms import error_map, mean_logit, published_log_odds, published_posterior
+from segnoise.kms import error_map, kms_posterior, label_log_odds, mean_logit, published_log_odds, published_posterior
 from segnoise.methods import Channel, Context, Memory, Needs, Objective, Output, build_method
 
 METHODS = [
@@ -157,6 +157,13 @@ def test_gce_on_soft_targets_has_the_gradient_of_the_soft_loss():
     torch.testing.assert_close(logits.grad, direct.grad, atol=1e-7, rtol=1e-4)
 
 
+def channel(classes, temperature, rate):
+    """One error rate, any other class alike."""
+    row = [rate / (classes - 1)] * classes
+    rows = tuple((*row[:k], 1 - rate, *row[k + 1 :]) for k in range(classes))
+    return Channel(temperature, rows, (1 / classes,) * classes)
+
+
 class TestKMS:
     def test_changes_nothing_before_its_start(self):
         logits, teacher, mask = example((2, 9, 7), 2)
@@ -194,7 +201,7 @@ class TestKMS:
         batch, output = {"mask": mask}, Output(logits, teacher=teacher)
         usual = objective(output, batch).label_error
         torch.testing.assert_close(usual, error_map(teacher, mask))
-        objective.calibrate(Channel(0.25, 0.4))
+        objective.calibrate(channel(classes, 0.25, 0.4))
         sharp = (teacher**4) / (teacher**4).sum(1, keepdim=True)
         known = error_map(sharp, mask, mu=mean_logit(0.4, 1.3133))
         torch.testing.assert_close(objective(output, batch).label_error, known, atol=1e-5, rtol=1e-4)
@@ -202,25 +209,38 @@ class TestKMS:
         again.load_state_dict(objective.state_dict())
         torch.testing.assert_close(again(output, batch).label_error, known, atol=1e-5, rtol=1e-4)
         given_mu = Objective([{"name": "kms", "mu": -3.0}], classes)
-        given_mu.calibrate(Channel(0.25, 0.4))
+        given_mu.calibrate(channel(classes, 0.25, 0.4))
         expected = error_map(sharp, mask, mu=-3.0)
         torch.testing.assert_close(given_mu(output, batch).label_error, expected, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("confusion", [((1.0, 0.0), (0.3, 0.7)), ((0.8, 0.2), (0.1, 0.9))])
+    def test_a_confusion_that_is_given_decides_which_labels_can_be_wrong(self, confusion):
+        logits, teacher, mask = example((2, 9, 7), 2)
+        objective = Objective([{"name": "kms", "confusion": confusion, "calibrate": False}], 2)
+        result = objective(Output(logits, teacher=teacher), {"mask": mask})
+        matrix, rate = torch.tensor(confusion), (confusion[0][1] + confusion[1][0]) / 2
+        evidence = label_log_odds(teacher.log(), mask, matrix, rate)
+        expected = kms_posterior(evidence, mu=mean_logit(rate, 1.3133)).p_wrong
+        torch.testing.assert_close(result.label_error, expected, atol=1e-5, rtol=1e-4)
+        if confusion[0][1] == 0:
+            assert float(result.label_error[mask == 1].max()) < 0.01
+        told = Objective([{"name": "kms", "confusion": confusion}], 2)
+        assert told.needs.channel == tuple(tuple(pytest.approx(p) for p in row) for row in confusion)
 
     def test_where_held_out_labels_are_right_hardly_anything_is_corrected(self):
         logits, teacher, mask = example((2, 9, 7), 2)
         objective = Objective(["kms"], 2)
-        objective.calibrate(Channel(1.0, 0.005))
+        objective.calibrate(channel(2, 1.0, 0.005))
         assert objective(Output(logits, teacher=teacher), {"mask": mask}).label_error.mean() < 0.03
 
     def test_without_calibration_it_is_not_told(self):
         logits, teacher, mask = example((2, 9, 7), 2)
         objective = Objective([{"name": "kms", "calibrate": False}], 2)
-        assert not objective.needs.channel
-        assert Objective(["kms"], 2).needs.channel
+        assert objective.needs.channel is None
+        assert Objective(["kms"], 2).needs.channel == "uniform"
         before = objective(Output(logits, teacher=teacher), {"mask": mask}).label_error
-        objective.calibrate(Channel(0.1, 0.4))
+        objective.calibrate(channel(2, 0.1, 0.4))
         assert torch.equal(objective(Output(logits, teacher=teacher), {"mask": mask}).label_error, before)
-        assert objective.state_dict() == {}
 
     def test_correlations_follow_the_axes_of_a_turned_crop(self):
         logits, teacher, mask = example((2, 8, 8), 2)
@@ -296,6 +316,8 @@ class TestComposition:
         [
             ({"name": "kms", "length": 3}, "length 3 needs a unit"),
             ({"name": "kms", "length": "0m"}, r"method\.length: 0m must be longer"),
+            ({"name": "kms", "confusion": [[1, 0], [0.5, 0.6]]}, r"method\.confusion: .* 2 rows of 2 probabilities"),
+            ({"name": "kms", "confusion": "often"}, r"method\.confusion: often is neither"),
             ({"name": "kms", "variant": "elb"}, r"method\.variant: did you mean 'elbo'"),
             ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),

@@ -17,8 +17,8 @@ import torch
 from segnoise.errors import UserError
 from segnoise.methods import Context, Objective, Output
 from segnoise.training import Run, load, train
-from segnoise.training.channel import ForwardCorrected
 from segnoise.training.checkpoint import load_checkpoint
+from segnoise.training.forward import ForwardCorrected
 
 KMS = ["method=kms", "noise=kms(0.3)", "method.start=0.4", "method.ramp=0.1"]
 
