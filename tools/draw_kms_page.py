@@ -233,6 +233,8 @@ Here every label is right, but the network has not learnt the outlines yet. Its 
 right labels get π above one half, {100 * failure[1]:.0f} % of them within 4 pixels of an outline. If training is corrected by such a map, the network
 is confirmed in what it has not learnt. That is why
 
+- held-out labels say first how sure the network may be taken to be, and how many labels are wrong: where hardly any are, π is small
+  everywhere ([how](methods.md));
 - the correction starts late (`start: 0.5`), when the network has learnt what it can from the labels as they are;
 - the evidence is never the momentary word of the network that is being trained, but a temporal ensemble or a teacher;
 - there is a [gate](methods.md): `gate: true` keeps plain training wherever that explains held-out labels better.
@@ -256,7 +258,15 @@ patches; where a network agrees with wrong labels no score finds them.) As a len
 import segnoise as sn
 
 p_wrong = sn.error_map(probs, labels, rho=0.5)  # B C H W and B H W: any model's probabilities
+
+evidence = sn.kms.label_log_odds(probs.log(), labels)
+field = sn.kms.estimate_field(evidence)  # rate, mu, sigma and a rho for each axis
+posterior = sn.kms.kms_posterior(evidence, field.rho, field.mu, field.sigma)
+bound = sn.kms.kms_bound(evidence, posterior, field.rho, field.mu, field.sigma)  # how well it explains each image
 ```
+
+[`estimate_field`](api.md#segnoise.kms.estimate_field) learns how often labels are wrong and how far errors reach, from pairs of pixels. It is exact for
+evidence that is calibrated; what a network gets wrong in patches it counts as errors of the labels.
 
 Rasters and volumes of any size: [`map_label_errors` and `error_map_array`](library.md); in training: [`method: kms`](methods.md). The figures and numbers of
 this page are drawn by `python tools/draw_kms_page.py`.

@@ -2,6 +2,7 @@
 and exact resume.
 """
 
+from segnoise.training.channel import ChannelFit
 from segnoise.training.loop import train
 from segnoise.training.prepare import Prepared, prepare
 from segnoise.training.run import Model, Run, checkpoint_path, load
@@ -10,6 +11,7 @@ from segnoise.training.signals import Interrupted
 from segnoise.training.system import System, build_system
 
 __all__ = [
+    "ChannelFit",
     "Interrupted",
     "Model",
     "Prepared",

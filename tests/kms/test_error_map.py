@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segnoise.kms import error_map, kms_posterior, label_log_odds, soft_target
+from segnoise.kms import error_map, kms_posterior, label_log_odds, mean_logit, soft_target
 
 
 def random_case(classes: int, *grid: int) -> tuple[Tensor, Tensor]:
@@ -123,3 +124,57 @@ def test_half_precision_and_strided_probabilities_are_those_in_float32(dtype):
     found = error_map(probs, labels)
     assert found.dtype == torch.float32
     assert torch.allclose(found, error_map(probs.float().contiguous(), labels.contiguous()), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_with_a_confusion_the_evidence_is_bayes_rule(classes: int) -> None:
+    """At the mean rate the odds of an error are ``sum_{k != y} p(k) K[k, y] : p(y) K[y, y]``, and tau is the posterior."""
+    torch.manual_seed(classes)
+    probs = torch.randn(2, classes, 5, 6, dtype=torch.float64).mul(2).softmax(1)
+    labels = torch.randint(0, classes, (2, 5, 6))
+    confusion = torch.rand(classes, classes, dtype=torch.float64) + 2 * torch.eye(classes)
+    confusion /= confusion.sum(1, keepdim=True)
+    rate = 0.3
+    joint = probs * confusion.mT[labels].movedim(-1, 1)
+    posterior = joint / joint.sum(1, keepdim=True)
+    right = posterior.gather(1, labels.unsqueeze(1)).squeeze(1)
+    log_odds = label_log_odds(probs.log(), labels, confusion, rate)
+    torch.testing.assert_close((log_odds + math.log(rate / (1 - rate))).sigmoid(), 1 - right)
+    torch.testing.assert_close(soft_target(probs.log(), labels, 1 - right, confusion), posterior)
+    order = torch.randperm(classes)
+    swapped = label_log_odds(probs[:, order].log(), order.argsort()[labels], confusion[order][:, order], rate)
+    torch.testing.assert_close(swapped, log_odds)
+
+
+def test_a_uniform_confusion_is_none() -> None:
+    torch.manual_seed(0)
+    probs, labels = torch.randn(1, 3, 9, 8).softmax(1), torch.randint(0, 3, (1, 9, 8))
+    uniform = torch.full((3, 3), 0.1).fill_diagonal_(0.8)
+    plain = label_log_odds(probs.log(), labels)
+    torch.testing.assert_close(label_log_odds(probs.log(), labels, uniform, 0.2), plain)
+    known = error_map(probs, labels, confusion=uniform)
+    torch.testing.assert_close(known, error_map(probs, labels, mu=mean_logit(0.2, 1.3133)), atol=1e-5, rtol=1e-4)
+
+
+def test_a_label_that_no_error_leads_to_is_right() -> None:
+    torch.manual_seed(1)
+    probs, labels = torch.randn(1, 2, 12, 12).mul(2).softmax(1), torch.randint(0, 2, (1, 12, 12))
+    p_wrong = error_map(probs, labels, confusion=torch.tensor([[1.0, 0.0], [0.3, 0.7]]))
+    assert p_wrong[labels == 1].max() < 0.01
+    assert p_wrong[labels == 0].max() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("confusion", "message"),
+    [
+        (torch.eye(3), r"confusion \(3, 3\) must be 2 x 2"),
+        (torch.tensor([[0.9, 0.2], [0.1, 0.9]]), "each row must hold probabilities that sum to 1"),
+        (torch.tensor([[1.2, -0.2], [0.1, 0.9]]), "each row must hold probabilities that sum to 1"),
+        (torch.full((2, 2), torch.nan), "each row must hold probabilities that sum to 1"),
+    ],
+)
+def test_a_confusion_that_is_none_is_refused(confusion: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        error_map(torch.full((1, 2, 4, 4), 0.5), torch.zeros(1, 4, 4, dtype=torch.long), confusion=confusion)
+    with pytest.raises(ValueError, match=r"rate None must lie in \(0, 1\)"):
+        label_log_odds(torch.zeros(1, 2, 4), torch.zeros(1, 4, dtype=torch.long), torch.eye(2))
