@@ -98,25 +98,25 @@ class CosineBasis:
 
     def synthesise(self, coefficients: Float[Tensor, " B *P"]) -> Float[Tensor, " B *S"]:
         """Arranged images with these coefficients."""
-        z = torch.view_as_complex(coefficients.unflatten(-1, (-1, 2)))
+        z = torch.view_as_complex(coefficients.view(*coefficients.shape[:-1], -1, 2))
         return torch.fft.irfftn(self._mix(z, self._backward), s=self.grid, dim=self.dims)
 
     def precision(self, coefficients: Float[Tensor, " B *P"]) -> Float[Tensor, " B *P"]:
         """``K^-1`` in this basis, exactly."""
+        shape = coefficients.shape
         x = coefficients
         for dim, (stencil, ends, weights) in enumerate(zip(self._stencils, self._ends, self._weights, strict=True), 1):
-            columns = x.view(x.shape[:dim].numel(), x.shape[dim], -1)
-            inner = columns * stencil[:, None] if dim == 1 else None
-            if dim == x.dim() - 1:
-                at_ends = columns.squeeze(-1) @ weights
-                rows = columns.mul_(stencil[:, None]) if inner is None else inner
-                rows.squeeze(-1).addmm_(at_ends, ends.mT)
-            else:
+            columns = x.view(shape[:dim].numel(), shape[dim], -1)
+            inside = stencil[:, None]
+            if dim < len(self.grid):
                 at_ends = weights.mT @ columns
-                rows = columns.mul_(stencil[:, None]) if inner is None else inner
-                rows.baddbmm_(ends.expand(len(columns), -1, -1), at_ends)
-            x = rows.view(x.shape)
-        return x
+                x = columns * inside if dim == 1 else columns.mul_(inside)
+                x.baddbmm_(ends.expand(len(columns), -1, -1), at_ends)
+            else:
+                at_ends = columns.squeeze(-1) @ weights
+                x = columns * inside if dim == 1 else columns.mul_(inside)
+                x.squeeze(-1).addmm_(at_ends, ends.mT)
+        return x.view(shape)
 
     def precondition(
         self, gradient: Float[Tensor, " B *P"], scale: float, added: Float[Tensor, " B"]
@@ -154,8 +154,9 @@ def _rotate(x: Tensor, dim: int, matrix: Tensor) -> None:
 def _low_modes(n: int, rho: float, axes: int) -> int:
     """How many of the lowest cosines to replace by eigenvectors of their block of the precision.
 
-    What the ends add to the rest can then make the product of all axes at most 1.6 times its diagonal, and ascents
-    converge below 2. They add ``1 + rho`` in all to a stencil whose cosines are a Lorentzian in the frequency.
+    The two ends multiply the precision of some modes by up to ``1 + rho`` an axis, which their diagonal does not see,
+    and an ascent diverges from twice on. They act on a Lorentzian of frequencies: the others hold so little of it that
+    the product of their excess over all axes stays below 1.6.
     """
     allowed = 1.6 ** (1 / axes) - 1
     if rho <= allowed:

@@ -21,7 +21,7 @@ _CAUTION = 1.2
 _COSINES_FROM = 192
 """From this mean side length on, cosine transforms are faster than products with eigenvectors."""
 
-_PIXELS_AT_ONCE = 2**16
+_PIXELS_AT_ONCE = 2**17
 """Images are worked on in groups of about so many pixels a thread, whose arrays stay in its cache."""
 
 
@@ -57,8 +57,8 @@ def kms_posterior(
     The model: error logits ``eta ~ N(mu, sigma**2 K)`` with ``K`` the KMS covariance, an error with probability
     ``r_i = sigmoid(eta_i)``, and ``A_i = log P(label | wrong) - log P(label | right)``. The posterior is
     approximated, image by image, by ``q = N(m, (K^-1 / sigma**2 + w I)^-1)``: ``steps`` ascents of the exact bound
-    in m, preconditioned by ``(K^-1 / sigma**2 + 1.2 w I)^-1`` in the eigenbasis of K, and w the mean curvature of the
-    evidence. Pixels without evidence (A = 0) add no curvature, so without any evidence q is the prior.
+    in m, preconditioned by ``(K^-1 / sigma**2 + 1.2 w I)^-1``, or nearly so where images are large, and w the mean
+    curvature of the evidence. Pixels without evidence (A = 0) add no curvature, so without any evidence q is the prior.
 
     Args:
         log_odds: A, the evidence that the label is wrong, from a model that is not misled by it.
@@ -74,8 +74,9 @@ def kms_posterior(
             that is nan, with the number of the image.
 
     After Tadokoro, Takagi and Maeda, "A Bayesian approach to segmentation with noisy labels via spatially
-    correlated distributions", 2025, with the clean label summed out exactly. No autograd graph is kept. Products
-    with the eigenvectors cost O(N * sum of side lengths): fine for windows, slow beyond some 2000 pixels a side.
+    correlated distributions", 2025, with the clean label summed out exactly. No autograd graph is kept. Large images
+    take cosine transforms in place of products with eigenvectors: O(N log N) but for a part of the low frequencies.
+    Where a correlation is negative they do not, and cost O(N * sum of side lengths).
 
     >>> evidence = torch.full((1, 9, 9), -3.0)
     >>> evidence[0, 2:7, 2:7] = 3.0
@@ -89,8 +90,9 @@ def kms_posterior(
         evidence = capped_evidence(log_odds, valid, cap)
         grid = evidence.shape[1:]
         basis = _basis(grid, per_axis(rho, len(grid)), evidence)
-        found = [_ascend(group, basis, mu, sigma, steps) for group in evidence.split(_images_at_once(evidence))]
-        return found[0] if len(found) == 1 else Posterior(*(torch.cat(maps) for maps in zip(*found, strict=True)))
+        groups = torch.split(evidence, _images_at_once(evidence))
+        found = [_ascend(group, basis, mu, sigma, steps) for group in groups]
+        return found[0] if len(found) == 1 else Posterior._make(torch.cat(maps) for maps in zip(*found, strict=True))
 
 
 def capped_evidence(
@@ -150,5 +152,5 @@ def _ascend(evidence: Tensor, basis: EigenBasis | CosineBasis, mu: float, sigma:
         # The exact curvature is spread(r) - spread(pi); half of the latter keeps q proper where it is negative.
         total = torch.sub(rate_spread, p_spread, alpha=0.5) / evidence[0].numel()
         curvature = total.clamp(min=0.02 * share, max=0.25 * share)
-    maps = (basis.restore(x) for x in (p_wrong.clamp_(0, 1), rate.clamp_(0, 1), mean))
-    return Posterior(*maps, curvature)
+    p_wrong, rate = p_wrong.clamp_(0, 1), rate.clamp_(0, 1)
+    return Posterior(basis.restore(p_wrong), basis.restore(rate), basis.restore(mean), curvature)
