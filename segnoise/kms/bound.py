@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from segnoise.kms.eigen import EigenBasis
 from segnoise.kms.operator import per_axis
-from segnoise.kms.posterior import Posterior, _Basis, capped_evidence
+from segnoise.kms.posterior import Posterior, capped_evidence
 
 # Twenty nodes err by less than 1e-8 at the default sigma and by 1e-4 at a deviation of 3.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
@@ -66,7 +67,7 @@ def kms_bound(
     with torch.autocast(log_odds.device.type, enabled=False):
         evidence = capped_evidence(log_odds, valid, cap)
         grid = evidence.shape[1:]
-        basis = _Basis(grid, per_axis(rho, len(grid)), evidence)
+        basis = EigenBasis(grid, per_axis(rho, len(grid)), evidence)
         curvature = posterior.curvature.view(-1, *(1,) * len(grid))
         variance = (1 / (basis.eigenvalues / sigma**2 + curvature)).flatten(1).mean(1)
         data = data_term(evidence, posterior.mean, variance.sqrt().view_as(curvature))
@@ -89,7 +90,7 @@ def data_term(
 
 
 def _divergence(
-    basis: _Basis,
+    basis: EigenBasis,
     mean: Float[Tensor, " B *S"],
     curvature: Float[Tensor, " B *one"],
     mu: float | Float[Tensor, ""],

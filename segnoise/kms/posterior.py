@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
+from segnoise.kms.cosine import CosineBasis
+from segnoise.kms.eigen import EigenBasis
 from segnoise.kms.operator import per_axis
-
-# Five Gauss–Hermite nodes for a standard normal: one at zero and two symmetric pairs.
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-_PAIRS = [(float(_NODES[k]), float(_WEIGHTS[k])) for k in (3, 4)]
-_CENTRE = float(_WEIGHTS[2])
+from segnoise.kms.quadrature import SigmoidMoments
 
 _CAUTION = 1.2
 """Steps are this much shorter than Newton's with the mean curvature, which swing where evidence is uneven."""
+
+_COSINES_FROM = 192
+"""From this mean side length on, cosine transforms are faster than products with eigenvectors."""
+
+_PIXELS_AT_ONCE = 2**17
+"""Images are worked on in groups of about so many pixels a thread, whose arrays stay in its cache."""
+
+
+_LARGEST_ODDS = 1e18
+"""A product of two such stays finite in float32."""
 
 
 class Posterior(NamedTuple):
@@ -52,8 +57,8 @@ def kms_posterior(
     The model: error logits ``eta ~ N(mu, sigma**2 K)`` with ``K`` the KMS covariance, an error with probability
     ``r_i = sigmoid(eta_i)``, and ``A_i = log P(label | wrong) - log P(label | right)``. The posterior is
     approximated, image by image, by ``q = N(m, (K^-1 / sigma**2 + w I)^-1)``: ``steps`` ascents of the exact bound
-    in m, preconditioned by ``(K^-1 / sigma**2 + 1.2 w I)^-1`` in the eigenbasis of K, and w the mean curvature of the
-    evidence. Pixels without evidence (A = 0) add no curvature, so without any evidence q is the prior.
+    in m, preconditioned by ``(K^-1 / sigma**2 + 1.2 w I)^-1``, or nearly so where images are large, and w the mean
+    curvature of the evidence. Pixels without evidence (A = 0) add no curvature, so without any evidence q is the prior.
 
     Args:
         log_odds: A, the evidence that the label is wrong, from a model that is not misled by it.
@@ -69,8 +74,9 @@ def kms_posterior(
             that is nan, with the number of the image.
 
     After Tadokoro, Takagi and Maeda, "A Bayesian approach to segmentation with noisy labels via spatially
-    correlated distributions", 2025, with the clean label summed out exactly. No autograd graph is kept. Products
-    with the eigenvectors cost O(N * sum of side lengths): fine for windows, slow beyond some 2000 pixels a side.
+    correlated distributions", 2025, with the clean label summed out exactly. No autograd graph is kept. Large images
+    take cosine transforms in place of products with eigenvectors: O(N log N) but for a part of the low frequencies.
+    Where a correlation is negative they do not, and cost O(N * sum of side lengths).
 
     >>> evidence = torch.full((1, 9, 9), -3.0)
     >>> evidence[0, 2:7, 2:7] = 3.0
@@ -83,8 +89,10 @@ def kms_posterior(
     with torch.autocast(log_odds.device.type, enabled=False):
         evidence = capped_evidence(log_odds, valid, cap)
         grid = evidence.shape[1:]
-        basis = _Basis(grid, per_axis(rho, len(grid)), evidence)
-        return _ascend(evidence, basis, mu, sigma, steps)
+        basis = _basis(grid, per_axis(rho, len(grid)), evidence)
+        groups = torch.split(evidence, _images_at_once(evidence))
+        found = [_ascend(group, basis, mu, sigma, steps) for group in groups]
+        return found[0] if len(found) == 1 else Posterior._make(torch.cat(maps) for maps in zip(*found, strict=True))
 
 
 def capped_evidence(
@@ -108,90 +116,41 @@ def capped_evidence(
     return evidence.clamp(-cap, cap)
 
 
-def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int) -> Posterior:
-    per_image = (-1,) + (1,) * (evidence.dim() - 1)
-    precision = basis.eigenvalues / sigma**2
-    informed = (evidence != 0).to(evidence.dtype).flatten(1)
-    share = informed.mean(1)
-    odds_ratio = torch.exp(-evidence)
+def _basis(grid: Sequence[int], rho: Sequence[float], like: Tensor) -> EigenBasis | CosineBasis:
+    """The faster basis; both lead to the same posterior. Cosines are far from the eigenvectors where rho < 0."""
+    long = sum(grid) >= _COSINES_FROM * len(grid)
+    return (CosineBasis if long and min(rho) >= 0 else EigenBasis)(grid, rho, like)
 
-    spectrum = torch.zeros_like(evidence)  # of m - mu
+
+def _images_at_once(evidence: Tensor) -> int:
+    if evidence.device.type != "cpu":
+        return max(1, len(evidence))
+    return max(1, _PIXELS_AT_ONCE * torch.get_num_threads() // max(1, evidence[:1].numel()))
+
+
+def _ascend(evidence: Tensor, basis: EigenBasis | CosineBasis, mu: float, sigma: float, steps: int) -> Posterior:
+    evidence = basis.arrange(evidence)
+    informed = (evidence != 0).to(evidence.dtype)
+    share = informed.flatten(1).mean(1)
+    moments = SigmoidMoments(evidence, None if bool((share == 1).all()) else informed)
+    odds_ratio = torch.exp(-evidence).clamp_(max=_LARGEST_ODDS)
+
+    spectrum = basis.zeros(len(evidence))  # of m - mu
     mean = torch.full_like(evidence, mu)
+    odds, rate, p_wrong = (torch.empty_like(evidence) for _ in range(3))
     curvature = 0.15 * share
     for step in range(steps + 1):
-        deviation = (1 / (precision + curvature.view(per_image))).flatten(1).mean(1).sqrt().view(per_image)
-        odds = torch.exp(-mean)
-        rate, rate_spread = _expected_sigmoid(odds, deviation)
-        p_wrong, p_spread = _expected_sigmoid(odds * odds_ratio, deviation)
+        deviation = basis.variance(1 / sigma**2, curvature).sqrt_()
+        torch.mul(mean, -1 / math.log(2), out=odds).exp2_().clamp_(max=_LARGEST_ODDS)
+        _, rate_spread = moments.find(odds, deviation, out=rate)
+        _, p_spread = moments.find(odds.mul_(odds_ratio), deviation, out=p_wrong)
         if step == steps:
             break
-        step_size = (precision + _CAUTION * curvature.view(per_image)).reciprocal_()
-        spectrum += (basis.analyse(p_wrong - rate) - precision * spectrum).mul_(step_size)
+        gradient = basis.analyse(p_wrong.sub_(rate)).sub_(basis.precision(spectrum), alpha=1 / sigma**2)
+        spectrum += basis.precondition(gradient, 1 / sigma**2, _CAUTION * curvature)
         mean = basis.synthesise(spectrum).add_(mu)
         # The exact curvature is spread(r) - spread(pi); half of the latter keeps q proper where it is negative.
-        total = (informed * torch.sub(rate_spread, p_spread, alpha=0.5).flatten(1)).mean(1)
+        total = torch.sub(rate_spread, p_spread, alpha=0.5) / evidence[0].numel()
         curvature = total.clamp(min=0.02 * share, max=0.25 * share)
-    return Posterior(p_wrong.clamp_(0, 1), rate.clamp_(0, 1), mean, curvature)
-
-
-def _expected_sigmoid(odds: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
-    """``E[s]`` and ``E[s (1 - s)]`` of ``s = 1 / (1 + o exp(-g x))``, x ~ N(0, 1), o = odds, g = deviation.
-
-    With one deviation per image a pixel needs no exponential at all: the nodes +-x share ``D = 1 / (1 + 2
-    cosh(g x) o + o**2)``: ``s(x) + s(-x) = 1 + (1 - o**2) D`` and ``s(x) s(-x) = D``.
-    """
-    odds = odds.clamp(max=1e15)  # o**2 must stay finite in float32
-    square = odds * odds
-    contrast = 1 - square
-    shared = torch.zeros_like(odds)
-    shared_square = torch.zeros_like(odds)
-    for node, weight in _PAIRS:
-        product = torch.addcmul(square + 1, odds, 2 * torch.cosh(deviation * node)).reciprocal_()
-        shared.add_(product, alpha=weight)
-        shared_square.addcmul_(product, product, value=weight)
-    centre = (odds + 1).reciprocal_()
-    mass = sum(weight for _, weight in _PAIRS)
-    first = (contrast * shared).add_(centre, alpha=_CENTRE).add_(mass)
-    # the squares of a pair sum to (1 + c D)**2 - 2 D
-    second = torch.add(shared_square * contrast, shared, alpha=2).mul_(contrast).add_(shared, alpha=-2)
-    second.addcmul_(centre, centre, value=_CENTRE).add_(mass)
-    return first, first - second
-
-
-class _Basis:
-    """Eigenvectors of the KMS precision along each axis of tensors ``B *S``."""
-
-    def __init__(self, grid: Sequence[int], rho: tuple[float, ...], like: Tensor) -> None:
-        pairs = [_eigen(n, r, like.dtype, like.device) for n, r in zip(grid, rho, strict=True)]
-        self.vectors = [vectors for _, vectors in pairs]
-        self.eigenvalues = torch.ones((), dtype=like.dtype, device=like.device)
-        for values, _ in pairs:
-            self.eigenvalues = self.eigenvalues.unsqueeze(-1) * values
-
-    def analyse(self, x: Tensor) -> Tensor:
-        return self._rotate(x, [v.mT for v in self.vectors])
-
-    def synthesise(self, x: Tensor) -> Tensor:
-        return self._rotate(x, self.vectors)
-
-    @staticmethod
-    def _rotate(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-        shape = x.shape
-        for axis, matrix in enumerate(matrices[:-1], start=1):
-            x = (matrix @ x.reshape(shape[:axis].numel(), shape[axis], -1)).view(shape)
-        return x @ matrices[-1].mT
-
-
-@lru_cache(maxsize=64)
-def _eigen(n: int, rho: float, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors (columns) of the tridiagonal inverse of a KMS matrix."""
-    if n == 1:
-        values, vectors = np.ones(1), np.ones((1, 1))
-    else:
-        diagonal = np.full(n, 1 + rho * rho)
-        diagonal[[0, -1]] = 1
-        values, vectors = eigh_tridiagonal(diagonal / (1 - rho * rho), np.full(n - 1, -rho / (1 - rho * rho)))
-    return (
-        torch.as_tensor(values, dtype=dtype, device=device),
-        torch.as_tensor(vectors, dtype=dtype, device=device).contiguous(),
-    )
+    p_wrong, rate = p_wrong.clamp_(0, 1), rate.clamp_(0, 1)
+    return Posterior(basis.restore(p_wrong), basis.restore(rate), basis.restore(mean), curvature)

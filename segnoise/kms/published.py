@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from segnoise.kms.eigen import EigenBasis
 from segnoise.kms.operator import per_axis
-from segnoise.kms.posterior import Posterior, _Basis, _expected_sigmoid, capped_evidence
+from segnoise.kms.posterior import Posterior, capped_evidence
+from segnoise.kms.quadrature import expected_sigmoid
 
 _STEEPEST = 0.0963
 """The largest ``|sigmoid''|``."""
@@ -48,7 +50,7 @@ def published_posterior(
     with torch.autocast(log_odds.device.type, enabled=False):
         evidence = capped_evidence(log_odds, valid, cap)
         grid = evidence.shape[1:]
-        basis = _Basis(grid, per_axis(rho, len(grid)), evidence)
+        basis = EigenBasis(grid, per_axis(rho, len(grid)), evidence)
         return _ascend(evidence, basis, mu, sigma, steps)
 
 
@@ -62,7 +64,7 @@ def published_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "
     return (log_probs.sum(1) - right) / (log_probs.shape[1] - 1) - right
 
 
-def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int) -> Posterior:
+def _ascend(evidence: Tensor, basis: EigenBasis, mu: float, sigma: float, steps: int) -> Posterior:
     per_image = (-1,) + (1,) * (evidence.dim() - 1)
     precision = basis.eigenvalues / sigma**2
     # The bound is not concave in m: steps as short as the steepest evidence asks for.
@@ -72,7 +74,7 @@ def _ascend(evidence: Tensor, basis: _Basis, mu: float, sigma: float, steps: int
     curvature = evidence.new_zeros(len(evidence))
     for step in range(steps + 1):
         deviation = (1 / (precision + curvature.view(per_image))).flatten(1).mean(1).sqrt().view(per_image)
-        rate, spread = _expected_sigmoid(torch.exp(-mean), deviation)
+        rate, spread = expected_sigmoid(torch.exp(-mean), deviation)
         if step == steps:
             break
         spectrum += (basis.analyse(evidence * spread) - precision * spectrum).div_(caution)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segnoise.draws import generator
 from segnoise.kms import KMSLinearOperator, kms_bound, kms_posterior, sample_field
-from segnoise.kms.posterior import _expected_sigmoid
+from segnoise.kms.quadrature import expected_sigmoid
 
 Model = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -184,7 +184,7 @@ def test_quadrature_matches_a_fine_rule() -> None:
     weights = weights / weights.sum()
     for deviation in (0.3, 0.7, 1.3133):
         means = torch.linspace(-8, 8, 33, dtype=torch.float64)
-        first, spread = _expected_sigmoid(torch.exp(-means), torch.tensor(deviation, dtype=torch.float64))
+        first, spread = expected_sigmoid(torch.exp(-means), torch.tensor(deviation, dtype=torch.float64))
         s = 1 / (1 + np.exp(-(means.numpy()[:, None] + deviation * nodes)))
         assert np.abs(first.numpy() - s @ weights).max() < 1e-3
         assert np.abs(spread.numpy() - (s * (1 - s)) @ weights).max() < 3e-3
