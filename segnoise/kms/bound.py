@@ -60,12 +60,10 @@ def kms_bound(
     >>> [round(float(kms_bound(evidence, kms_posterior(evidence, rho), rho)), 1) for rho in (0.0, 0.75)]
     [26.4, 40.9]
     """
-    if not (sigma > 0 and cap > 0):
-        raise ValueError(f"sigma {float(sigma)} and cap {cap} must be positive")
     if posterior.mean.shape != log_odds.shape:
         raise ValueError(f"posterior {tuple(posterior.mean.shape)} must have the shape {tuple(log_odds.shape)}")
     with torch.autocast(log_odds.device.type, enabled=False):
-        evidence = capped_evidence(log_odds, valid, cap)
+        evidence = capped_evidence(log_odds, valid, cap, sigma)
         grid = evidence.shape[1:]
         basis = EigenBasis(grid, per_axis(rho, len(grid)), evidence)
         curvature = posterior.curvature.view(-1, *(1,) * len(grid))

@@ -84,10 +84,8 @@ def kms_posterior(
     >>> bool(p_wrong[4, 4] > 0.9), bool(p_wrong[0, 0] < 0.05)
     (True, True)
     """
-    if not (sigma > 0 and cap > 0):
-        raise ValueError(f"sigma {sigma} and cap {cap} must be positive")
     with torch.autocast(log_odds.device.type, enabled=False):
-        evidence = capped_evidence(log_odds, valid, cap)
+        evidence = capped_evidence(log_odds, valid, cap, sigma)
         grid = evidence.shape[1:]
         basis = _basis(grid, per_axis(rho, len(grid)), evidence)
         groups = torch.split(evidence, _images_at_once(evidence))
@@ -96,16 +94,22 @@ def kms_posterior(
 
 
 def capped_evidence(
-    log_odds: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"] | None, cap: float
+    log_odds: Float[Tensor, " B *S"],
+    valid: Bool[Tensor, " B *S"] | None,
+    cap: float,
+    sigma: float | Float[Tensor, ""] = 1.0,
 ) -> Float[Tensor, " B *S"]:
     """The evidence in float32 or float64, cut to [-cap, cap], and 0 where there is no label.
 
     Raises:
-        ValueError: shapes that differ, or evidence that is nan, with the number of the image.
+        ValueError: shapes that differ, a cap or a sigma that is not positive, or evidence that is nan, with the number of
+            the image.
 
     >>> capped_evidence(torch.tensor([[9.0, -1.0, torch.nan]]), torch.tensor([[True, True, False]]), 8.0)
     tensor([[ 8., -1.,  0.]])
     """
+    if not (sigma > 0 and cap > 0):
+        raise ValueError(f"sigma {float(sigma)} and cap {cap} must be positive")
     if valid is not None and valid.shape != log_odds.shape:
         raise ValueError(f"valid {tuple(valid.shape)} must have the shape of log_odds {tuple(log_odds.shape)}")
     evidence = log_odds if log_odds.dtype == torch.float64 else log_odds.float()

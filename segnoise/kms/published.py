@@ -45,13 +45,10 @@ def published_posterior(
     >>> bool(rate[4, 4] > 0.7), bool(rate[0, 0] < 0.1)
     (True, True)
     """
-    if not (sigma > 0 and cap > 0):
-        raise ValueError(f"sigma {sigma} and cap {cap} must be positive")
     with torch.autocast(log_odds.device.type, enabled=False):
-        evidence = capped_evidence(log_odds, valid, cap)
-        grid = evidence.shape[1:]
-        basis = EigenBasis(grid, per_axis(rho, len(grid)), evidence)
-        return _ascend(evidence, basis, mu, sigma, steps)
+        evidence = capped_evidence(log_odds, valid, cap, sigma)
+        rhos = per_axis(rho, evidence.dim() - 1)
+        return _ascend(evidence, EigenBasis(evidence.shape[1:], rhos, evidence), mu, sigma, steps)
 
 
 def published_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
