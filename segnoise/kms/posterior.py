@@ -102,8 +102,8 @@ def capped_evidence(
     """The evidence in float32 or float64, cut to [-cap, cap], and 0 where there is no label.
 
     Raises:
-        ValueError: shapes that differ, a cap or a sigma that is not positive, or evidence that is nan, with the number of
-            the image.
+        ValueError: shapes that differ, a cap or a sigma that is not positive, or evidence that is nan, with the number
+            of the image.
 
     >>> capped_evidence(torch.tensor([[9.0, -1.0, torch.nan]]), torch.tensor([[True, True, False]]), 8.0)
     tensor([[ 8., -1.,  0.]])
