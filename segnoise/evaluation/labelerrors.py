@@ -18,7 +18,8 @@ _BATCH = 8
 class LabelErrors:
     """How well wrong labels are found and how often the networks reproduce them, over all known pixels.
 
-    ``calibration`` compares the label-error map as a probability with what is wrong.
+    ``calibration`` compares the label-error map as a probability with what is wrong. ``mistaken`` counts the pixels
+    where the prediction is wrong, ``left_wrong`` those where the corrected label is: the class of largest target.
     """
 
     curve: DetectionCurve = field(default_factory=DetectionCurve)
@@ -26,6 +27,8 @@ class LabelErrors:
     labels: int = 0
     wrong: int = 0
     reproduced: int = 0
+    mistaken: int = 0
+    left_wrong: int = 0
 
     @property
     def memorised(self) -> float | None:
@@ -55,6 +58,7 @@ def label_errors(models: Sequence[Model], prepared: Prepared, device: str = "cpu
         seen = [system.inspect(tensors) for system in systems]
         prediction = torch.stack([p for p, _ in seen]).mean(0).argmax(1).cpu()
         score = torch.stack([result.label_error for _, result in seen]).mean(0).cpu()
+        target = torch.stack([s.target for _, result in seen for s in result.supervision]).mean(0).argmax(1).cpu()
         given, clean = batch["mask"], batch["clean"]
         valid = (given != IGNORE_INDEX) & (clean != IGNORE_INDEX)
         wrong = (given != clean) & valid
@@ -63,4 +67,6 @@ def label_errors(models: Sequence[Model], prepared: Prepared, device: str = "cpu
         found.labels += int(valid.sum())
         found.wrong += int(wrong.sum())
         found.reproduced += int((prediction == given)[wrong].sum())
+        found.mistaken += int((prediction != clean)[valid].sum())
+        found.left_wrong += int((target != clean)[valid].sum())
     return found

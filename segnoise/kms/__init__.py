@@ -5,7 +5,7 @@ learned from evidence, and ``error_map`` on any probabilities.
 
 from segnoise.kms.bound import kms_bound
 from segnoise.kms.error_map import error_map, label_log_odds, soft_target
-from segnoise.kms.estimate import FieldEstimate, estimate_field, mean_logit
+from segnoise.kms.estimate import FieldEstimate, FieldPriors, estimate_field, mean_logit
 from segnoise.kms.field import correlation_length, rho_from_length, sample_field
 from segnoise.kms.operator import KMSLinearOperator
 from segnoise.kms.posterior import Posterior, kms_posterior
@@ -13,6 +13,7 @@ from segnoise.kms.published import published_log_odds, published_posterior
 
 __all__ = [
     "FieldEstimate",
+    "FieldPriors",
     "KMSLinearOperator",
     "Posterior",
     "correlation_length",

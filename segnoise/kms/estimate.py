@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.polynomial import Chebyshev
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor
+from torch.distributions import Distribution, LogNormal
 
 from segnoise.kms.posterior import capped_evidence
 
@@ -21,14 +23,36 @@ _LAGS = (1, 2, 4, 8)
 _RATES = (1e-4, 0.9)
 _SIGMAS = (0.4, 4.0)
 _RHOS = (0.0, 0.995)
-_USUAL_SIGMA = 1.3133
-"""Where sigma stays if nothing speaks for another."""
-
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 _Curve = tuple[int, Chebyshev]
 """A distance in pixels, and the log-likelihood of all pairs so far apart as a function of ``log E[r_i r_j]``."""
+
+
+def _usual_sigma() -> LogNormal:
+    """Where nothing speaks for another, sigma stays at the mode, 1.3133."""
+    return LogNormal(math.log(1.3133) + 0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class FieldPriors:
+    """What is known of a field before its evidence is seen: distributions of torch or gpytorch, or None for nothing.
+
+    Their log-densities are added to the composite likelihood, so the estimate is a maximum a posteriori. What a
+    prior rules out is not searched.
+
+    >>> priors = FieldPriors(rho=torch.distributions.Uniform(0.8, 0.95))
+    >>> round(math.exp(priors.sigma.base_dist.mean - 0.25), 4)
+    1.3133
+    """
+
+    rate: Distribution | None = None
+    """Of the mean error rate, in (0, 1)."""
+    sigma: Distribution | None = field(default_factory=_usual_sigma)
+    """Of the standard deviation of the error logits."""
+    rho: Distribution | None = None
+    """Of the correlation of neighbours along each axis, in [0, 1)."""
 
 
 class FieldEstimate(NamedTuple):
@@ -46,7 +70,10 @@ class FieldEstimate(NamedTuple):
 
 @torch.no_grad()
 def estimate_field(
-    log_odds: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"] | None = None, cap: float = 8.0
+    log_odds: Float[Tensor, " B *S"],
+    valid: Bool[Tensor, " B *S"] | None = None,
+    cap: float = 8.0,
+    priors: FieldPriors | None = None,
 ) -> FieldEstimate:
     """The field of error logits that makes pairs of labels most likely: a pairwise composite likelihood.
 
@@ -58,17 +85,19 @@ def estimate_field(
     Evidence has to come from probabilities that are calibrated and err independently of each other: what a network
     gets wrong in patches counts as errors of the labels. Where errors hardly come in patches sigma is hardly
     identified, since a small sigma with a large rho is as likely as any sigma with a small rho: the search keeps to
-    rates in [0.0001, 0.9], sigma in [0.4, 4] and rho in [0, 0.995], and is drawn to sigma = 1.3133 by two nats per
-    squared unit of its logarithm. Correlations longer than the images show too few patches to tell sigma from mu.
+    rates in [0.0001, 0.9], sigma in [0.4, 4] and rho in [0, 0.995], and the usual prior draws sigma to 1.3133 by two
+    nats per squared unit of its logarithm. Correlations longer than the images show too few patches to tell sigma from
+    mu.
 
     Args:
         log_odds: A, the evidence that each label is wrong (:func:`segnoise.kms.label_log_odds`).
         valid: false where there is no label.
         cap: the evidence of one pixel is cut to [-cap, cap].
+        priors: of rate, sigma and rho; without them that of sigma alone (:class:`FieldPriors`).
 
     Raises:
-        ValueError: shapes that differ, a cap outside (0, 100], no labelled pixel with evidence, or evidence that is
-            nan, with the number of the image.
+        ValueError: shapes that differ, a cap outside (0, 100], no labelled pixel with evidence, evidence that is nan,
+            with the number of the image, or a prior that rules out everything within these bounds.
 
     Computed in float64, with some 150 logarithms a pixel of an image.
 
@@ -85,16 +114,21 @@ def estimate_field(
     gain = np.expm1(capped_evidence(log_odds, valid, cap).double().cpu().numpy())
     if not gain.any():
         raise ValueError("no labelled pixel carries evidence, so no error rate can be learned")
-    rate = _maximum(lambda r: float(np.log1p(r * gain).sum()), _RATES)
+    priors = FieldPriors() if priors is None else priors
+    rates, sigmas, rhos = (
+        _searched(name, getattr(priors, name), bounds)
+        for name, bounds in (("rate", _RATES), ("sigma", _SIGMAS), ("rho", _RHOS))
+    )
+    rate = _maximum(lambda r: float(np.log1p(r * gain).sum()) + _log_density(priors.rate, r), rates, grid=9)
     axes = [_curves(gain, axis, rate) for axis in range(1, gain.ndim)]
 
     def likelihood(log_sigma: float) -> float:
-        fits = _correlations(axes, rate, math.exp(log_sigma))
-        return sum(value for _, value in fits) - 2 * (log_sigma - math.log(_USUAL_SIGMA)) ** 2
+        sigma = math.exp(log_sigma)
+        fits = _correlations(axes, rate, sigma, priors.rho, rhos)
+        return sum(value for _, value in fits) + _log_density(priors.sigma, sigma)
 
-    start, stop = (math.log(s) for s in _SIGMAS)
-    sigma = math.exp(_maximum(likelihood, (start, stop), grid=9))
-    rho = tuple(value for value, _ in _correlations(axes, rate, sigma))
+    sigma = math.exp(_maximum(likelihood, (math.log(sigmas[0]), math.log(sigmas[1])), grid=9))
+    rho = tuple(value for value, _ in _correlations(axes, rate, sigma, priors.rho, rhos))
     return FieldEstimate(rate, mean_logit(rate, sigma), sigma, rho)
 
 
@@ -151,15 +185,46 @@ def _axis_likelihood(curves: Sequence[_Curve], mu: float, sigma: float, rho: flo
     return sum(float(curve(math.log(joint_rate(mu, sigma, rho**lag)))) for lag, curve in curves)
 
 
-def _correlations(axes: Sequence[Sequence[_Curve]], rate: float, sigma: float) -> list[tuple[float, float]]:
-    """The best correlation along each axis and its log-likelihood."""
+def _correlations(
+    axes: Sequence[Sequence[_Curve]],
+    rate: float,
+    sigma: float,
+    prior: Distribution | None,
+    bounds: tuple[float, float],
+) -> list[tuple[float, float]]:
+    """The best correlation along each axis and its log-likelihood, with what the prior adds to it."""
     mu = mean_logit(rate, sigma)
     fits = []
     for curves in axes:
+        if not curves:
+            fits.append((0.0, 0.0))
+            continue
         likelihood = partial(_axis_likelihood, curves, mu, sigma)
-        rho = _maximum(likelihood, _RHOS, grid=20) if curves else 0.0
-        fits.append((rho, likelihood(rho)))
+        rho = _maximum(lambda r, fit=likelihood: fit(r) + _log_density(prior, r), bounds, grid=20)  # type: ignore[misc]
+        fits.append((rho, likelihood(rho) + _log_density(prior, rho)))
     return fits
+
+
+def _searched(name: str, prior: Distribution | None, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The part of the bounds that lies in a prior's support."""
+    support = getattr(prior, "support", None)
+    low = max(bounds[0], float(getattr(support, "lower_bound", -math.inf)))
+    high = min(bounds[1], float(getattr(support, "upper_bound", math.inf)))
+    if low > high:
+        raise ValueError(f"the prior of {name} leaves nothing of [{bounds[0]}, {bounds[1]}], where it is searched")
+    return low, high
+
+
+def _log_density(prior: Distribution | None, value: float) -> float:
+    """Bounded below, so that a maximum can be sought where a density is 0."""
+    if prior is None:
+        return 0.0
+    x = torch.tensor(value, dtype=torch.float64)
+    inside = prior.support is None or bool(prior.support.check(x))  # type: ignore[no-untyped-call]
+    return max(float(prior.log_prob(x)), _NEVER) if inside else _NEVER
+
+
+_NEVER = -1e12
 
 
 def _maximum(function: Callable[[float], float], bounds: tuple[float, float], grid: int = 2) -> float:

@@ -88,9 +88,13 @@ def kms_posterior(
         evidence = capped_evidence(log_odds, valid, cap, sigma)
         grid = evidence.shape[1:]
         basis = _basis(grid, per_axis(rho, len(grid)), evidence)
-        groups = torch.split(evidence, _images_at_once(evidence))
-        found = [_ascend(group, basis, mu, sigma, steps) for group in groups]
-        return found[0] if len(found) == 1 else Posterior._make(torch.cat(maps) for maps in zip(*found, strict=True))
+        maps = (torch.empty_like(evidence) for _ in range(3))
+        found = Posterior._make([*maps, evidence.new_empty(len(evidence))])
+        size = _images_at_once(evidence)
+        for start in range(0, len(evidence), size):
+            group = Posterior._make(values[start : start + size] for values in found)
+            _ascend(evidence[start : start + size], basis, mu, sigma, steps, group)
+        return found
 
 
 def capped_evidence(
@@ -132,29 +136,40 @@ def _images_at_once(evidence: Tensor) -> int:
     return max(1, _PIXELS_AT_ONCE * torch.get_num_threads() // max(1, evidence[:1].numel()))
 
 
-def _ascend(evidence: Tensor, basis: EigenBasis | CosineBasis, mu: float, sigma: float, steps: int) -> Posterior:
+def _ascend(
+    evidence: Tensor, basis: EigenBasis | CosineBasis, mu: float, sigma: float, steps: int, out: Posterior
+) -> None:
+    """Fills ``out``, whose maps serve as work arrays until then; ``evidence`` is used up."""
     evidence = basis.arrange(evidence)
-    informed = (evidence != 0).to(evidence.dtype)
-    share = informed.flatten(1).mean(1)
+    informed = evidence != 0
+    share = informed.flatten(1).to(evidence.dtype).mean(1)
     moments = SigmoidMoments(evidence, None if bool((share == 1).all()) else informed)
-    odds_ratio = torch.exp(-evidence).clamp_(max=_LARGEST_ODDS)
+    odds_ratio = evidence.neg_().exp_().clamp_(max=_LARGEST_ODDS)
+    del evidence, informed
 
-    spectrum = basis.zeros(len(evidence))  # of m - mu
-    mean = torch.full_like(evidence, mu)
-    odds, rate, p_wrong = (torch.empty_like(evidence) for _ in range(3))
+    spectrum = basis.zeros(len(odds_ratio))  # of m - mu
+    mean = torch.full_like(odds_ratio, mu)
     curvature = 0.15 * share
     for step in range(steps + 1):
+        last = step == steps
         deviation = basis.variance(1 / sigma**2, curvature).sqrt_()
-        torch.mul(mean, -1 / math.log(2), out=odds).exp2_().clamp_(max=_LARGEST_ODDS)
-        _, rate_spread = moments.find(odds, deviation, out=rate)
-        _, p_spread = moments.find(odds.mul_(odds_ratio), deviation, out=p_wrong)
-        if step == steps:
+        if last:
+            out.mean.copy_(mean)
+        odds = mean.mul_(-1 / math.log(2)).exp2_().clamp_(max=_LARGEST_ODDS)
+        rate_spread = moments.find(odds, deviation, out=out.rate)
+        p_spread = moments.find(odds.mul_(odds_ratio), deviation, out=out.p_wrong)
+        if last:
             break
-        gradient = basis.analyse(p_wrong.sub_(rate)).sub_(basis.precision(spectrum), alpha=1 / sigma**2)
+        del mean, odds
+        gradient = basis.analyse(out.p_wrong.sub_(out.rate))
+        gradient.sub_(basis.precision(spectrum), alpha=1 / sigma**2)
         spectrum += basis.precondition(gradient, 1 / sigma**2, _CAUTION * curvature)
+        del gradient
         mean = basis.synthesise(spectrum).add_(mu)
         # The exact curvature is spread(r) - spread(pi); half of the latter keeps q proper where it is negative.
-        total = torch.sub(rate_spread, p_spread, alpha=0.5) / evidence[0].numel()
+        total = torch.sub(rate_spread, p_spread, alpha=0.5) / mean[0].numel()
         curvature = total.clamp(min=0.02 * share, max=0.25 * share)
-    p_wrong, rate = p_wrong.clamp_(0, 1), rate.clamp_(0, 1)
-    return Posterior(basis.restore(p_wrong), basis.restore(rate), basis.restore(mean), curvature)
+    del mean, odds, odds_ratio, spectrum
+    for found in (out.p_wrong.clamp_(0, 1), out.rate.clamp_(0, 1), out.mean):
+        found.copy_(basis.restore(found))
+    out.curvature.copy_(curvature)

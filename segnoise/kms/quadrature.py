@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 # Five nodes for a standard normal: one at zero and two symmetric pairs.
@@ -44,7 +44,7 @@ def expected_sigmoid(
 
 
 class SigmoidMoments:
-    """``E[s]`` of every pixel, and ``E[s (1 - s)]`` summed over each image, in arrays that are used again and again.
+    """``E[s]`` of every pixel, and ``E[s (1 - s)]`` summed over each image.
 
     The same five nodes as in :func:`expected_sigmoid`, in half the passes. With ``v = 1 / (1 + o**2)``, ``u = o v``,
     ``b = 1 / (2 cosh(g x))`` and ``z = 1 / (u + b)`` a pair of nodes has ``s(x) + s(-x) = 2 (v + (1 - 2 v) u z)``, and
@@ -54,26 +54,25 @@ class SigmoidMoments:
 
     Args:
         like: images ``B *S``.
-        counted: 1 where a pixel counts in the sum, 0 where it does not; None where all do.
+        counted: whether a pixel counts in the sum; None where all do.
 
-    >>> odds = torch.ones(1, 3)
-    >>> mean, total = SigmoidMoments(odds).find(odds, torch.ones(1), torch.empty(1, 3))
+    >>> odds, mean = torch.ones(1, 3), torch.empty(1, 3)
+    >>> total = SigmoidMoments(odds).find(odds, torch.ones(1), out=mean)
     >>> round(float(mean[0, 0]), 3), round(float(total) / 3, 3)
     (0.5, 0.207)
     """
 
-    def __init__(self, like: Float[Tensor, " B *S"], counted: Float[Tensor, " B *S"] | None = None) -> None:
+    def __init__(self, like: Float[Tensor, " B *S"], counted: Bool[Tensor, " B *S"] | None = None) -> None:
         self._one = like.new_ones(())
-        self._u, self._z, self._tail = (torch.empty_like(like) for _ in range(3))
         self._nodes, self._weights = like.new_tensor([(0.0, _CENTRE / 2), *_PAIRS]).unbind(1)
         self._counted = counted
         self._pixels: Tensor | int = like[:1].numel() if counted is None else counted.flatten(1).sum(1, keepdim=True)
 
     def find(
         self, odds: Float[Tensor, " B *S"], deviation: Float[Tensor, " B"], out: Float[Tensor, " B *S"]
-    ) -> tuple[Float[Tensor, " B *S"], Float[Tensor, " B"]]:
-        """Of ``s = 1 / (1 + o exp(-g x))``; the expectations are written to ``out``."""
-        u, z, tail = self._u, self._z, self._tail
+    ) -> Float[Tensor, " B"]:
+        """The sums of ``s = 1 / (1 + o exp(-g x))``; the expectations are written to ``out``."""
+        u, z, tail = (torch.empty_like(odds) for _ in range(3))
         torch.addcmul(self._one, odds, odds, out=out).reciprocal_()
         torch.mul(odds, out, out=u)
         poles = 0.5 / torch.cosh(deviation.unsqueeze(1) * self._nodes)
@@ -92,4 +91,4 @@ class SigmoidMoments:
         out.addcmul_(torch.mul(out, -2, out=z).add_(1), tail.mul_(u))
         limit = (2 * poles).square()
         spread = limit * self._pixels + (1 - 2 * limit) * poles * sums - (1 - limit) * poles.square() * squares
-        return out, spread @ self._weights
+        return spread @ self._weights

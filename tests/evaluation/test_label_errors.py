@@ -14,6 +14,7 @@ from segnoise.data import ArrayLabels, ArraySource, Region, Scaling
 from segnoise.evaluation.averaged import Averaged
 from segnoise.evaluation.labelerrors import label_errors
 from segnoise.methods import Objective
+from segnoise.methods.kms import KMS
 from segnoise.metrics import auroc
 from segnoise.training import Model, Prepared, System
 from segnoise.windows import Window
@@ -63,7 +64,18 @@ def test_scores_and_repeated_labels_are_those_of_all_known_pixels(prepared, seed
     found = label_errors(models, prepared)
     assert (found.labels, found.wrong) == (known.sum(), wrong.sum())
     assert found.memorised == pytest.approx((p.argmax(0) == given)[known][wrong].mean())
+    assert found.mistaken == (p.argmax(0) != clean)[known].sum()
+    assert found.left_wrong == found.wrong  # cross-entropy corrects nothing
     assert found.curve.auroc() == pytest.approx(auroc(score, wrong), abs=1e-3)
+
+
+def test_corrected_labels_are_those_of_the_largest_target(prepared):
+    """A matrix that calls every label wrong turns each into the other class."""
+    one = model(0)
+    swap = KMS(2, confusion=[[0.0, 1.0], [1.0, 0.0]], calibrate=False)
+    system = System(one.system.network, Objective([swap], num_classes=2))
+    found = label_errors([Model(system, one.scaling, CONFIG, Path("run")).eval()], prepared)
+    assert found.left_wrong == found.labels - found.wrong
 
 
 def test_without_wrong_labels_nothing_is_repeated(prepared):

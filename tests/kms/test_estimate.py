@@ -7,12 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from gpytorch.priors import GammaPrior
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.distributions import Beta, LogNormal, Normal, Uniform
 
 from segnoise.draws import generator
-from segnoise.kms import estimate_field, kms_bound, kms_posterior, sample_field
+from segnoise.kms import FieldPriors, estimate_field, kms_bound, kms_posterior, sample_field
 from segnoise.kms.estimate import _curves, _pair_likelihood, joint_rate, mean_logit
 
 Model = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -157,6 +159,40 @@ def test_extreme_evidence_is_cut_and_stays_within_the_bounds() -> None:
 def test_half_precision_evidence_is_computed_in_float64(draw_model: Model, dtype: torch.dtype) -> None:
     A = drawn(draw_model(images=1, side=40))[0].to(dtype)
     assert estimate_field(A) == estimate_field(A.double())
+
+
+def test_a_prior_draws_its_parameter_and_a_wide_one_does_not(draw_model: Model) -> None:
+    A = drawn(draw_model(rho=0.9))[0]
+    free = estimate_field(A)
+    wide = estimate_field(A, priors=FieldPriors(Beta(1.0, 1.0), GammaPrior(1.0, 1e-6), Uniform(0.0, 1.0)))
+    assert wide.rate == pytest.approx(free.rate, abs=1e-3)
+    assert wide.rho == pytest.approx(free.rho, abs=0.02)
+    few = estimate_field(A, priors=FieldPriors(rate=Beta(1e5, 9e5)))
+    assert few.rate == pytest.approx(0.1, abs=0.01)
+    assert few.rate < free.rate - 0.03
+    near = estimate_field(A, priors=FieldPriors(rho=Normal(0.6, 1e-4)))
+    assert near.rho == pytest.approx((0.6, 0.6), abs=0.01)
+    narrow = estimate_field(A, priors=FieldPriors(sigma=LogNormal(np.log(0.7), 1e-3)))
+    assert narrow.sigma == pytest.approx(0.7, abs=0.01)
+    assert estimate_field(A, priors=FieldPriors()) == free
+
+
+def test_the_strength_of_the_usual_prior() -> None:
+    """Two nats per squared unit of the logarithm, around 1.3133."""
+    usual = FieldPriors().sigma
+    assert usual is not None
+    for factor in (0.5, 0.9, 2.0):
+        there, here = (float(usual.log_prob(torch.tensor(1.3133 * f, dtype=torch.float64))) for f in (factor, 1.0))
+        assert there - here == pytest.approx(-2 * np.log(factor) ** 2, abs=1e-6)
+
+
+def test_what_a_prior_rules_out_is_not_searched(draw_model: Model) -> None:
+    A = drawn(draw_model(rho=0.9))[0]
+    found = estimate_field(A, priors=FieldPriors(rate=Uniform(0.3, 0.301), rho=Uniform(0.3, 0.5)))
+    assert 0.3 <= found.rate <= 0.301
+    assert found.rho == pytest.approx((0.5, 0.5), abs=1e-3)
+    with pytest.raises(ValueError, match="prior of sigma leaves nothing"):
+        estimate_field(A, priors=FieldPriors(sigma=Uniform(5.0, 6.0)))
 
 
 def test_what_there_is_nothing_to_learn_from_is_told() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from functools import reduce
 
+import gpytorch
 import numpy as np
 import pytest
 import torch
+from gpytorch.constraints import Interval
 from gpytorch.distributions import MultivariateNormal
+from gpytorch.priors import NormalPrior
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -239,6 +242,38 @@ def test_a_correlation_can_be_learned_from_a_field() -> None:
         ).backward()
         optimiser.step()
     assert torch.allclose(raw.tanh().detach(), torch.tensor(true, dtype=torch.float64), atol=0.02)
+
+
+def test_a_correlation_is_learned_through_a_constraint_with_a_prior_of_gpytorch() -> None:
+    """On four pixels the prior decides; the constraint keeps the correlation in (0, 1) wherever the search goes."""
+
+    class Field(gpytorch.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_parameter("raw_rho", torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+            self.register_constraint("raw_rho", Interval(0.0, 1.0))
+            self.register_prior("rho", NormalPrior(0.8, 0.05), lambda m: m.raw_rho_constraint.transform(m.raw_rho))
+
+        def forward(self, pixels: int) -> MultivariateNormal:
+            rho = self.raw_rho_constraint.transform(self.raw_rho)
+            return MultivariateNormal(torch.zeros(pixels, dtype=torch.float64), KMSLinearOperator((pixels,), rho))
+
+    def learned(x: torch.Tensor) -> float:
+        field = Field()
+        optimiser = torch.optim.Adam(field.parameters(), 0.1)
+        for _ in range(150):
+            optimiser.zero_grad()
+            loss = -field(len(x)).log_prob(x)
+            for _, module, prior, closure, _ in field.named_priors():
+                loss = loss - prior.log_prob(closure(module)).sum()
+            loss.backward()
+            optimiser.step()
+        (rho,) = (float(closure(module)) for _, module, _, closure, _ in field.named_priors())
+        return rho
+
+    long = torch.from_numpy(sample_field((4000,), 0.3, generator(0, "prior")))
+    assert learned(long) == pytest.approx(0.3, abs=0.05)
+    assert learned(long[:4]) == pytest.approx(0.8, abs=0.05)
 
 
 def test_slices_and_batches_behave_like_the_dense_matrix() -> None:

@@ -49,6 +49,8 @@ MEASURED = {
     "label_error_ece": pa.float64(),
     "memorised": pa.float64(),
     "flip_rate": pa.float64(),
+    "wrong_corrected": pa.float64(),
+    "wrong_predicted": pa.float64(),
     "noise_met": pa.string(),
     "noise_why": pa.string(),
     "steps": pa.int64(),
@@ -62,8 +64,10 @@ MEASURED = {
     "version": pa.string(),
     "finished": pa.string(),
 }
-"""What was measured. ``memorised`` is the share of wrong training labels that the network reproduces, ``noise_met``
-the levels met (JSON, one a step), ``noise_why`` what hindered them, ``machine`` and ``version`` what it ran on."""
+"""What was measured. ``memorised`` is the share of wrong training labels that the network reproduces; ``flip_rate``,
+``wrong_corrected`` and ``wrong_predicted`` are the shares of wrong pixels among the given training labels, among these
+as the method corrects them, and among predictions there. ``noise_met`` are the levels met (JSON, one a step),
+``noise_why`` what hindered them, ``machine`` and ``version`` what it ran on."""
 
 SCHEMA = pa.schema({**WHAT, **MEASURED})
 

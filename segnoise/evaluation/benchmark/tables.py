@@ -49,14 +49,16 @@ def score_table(study: Study, name: str, noise: str) -> Table:
     other = next(m for m in METRICS if m != metric)
     columns = [
         "method", METRICS[metric], f"{METRICS[metric]}, best on given val.", METRICS[other], "gap closed",
-        "boundary F1", "ECE", "AUROC / AP of wrong labels", "wrong labels repeated", "cost", "seeds", "failed",
+        "boundary F1", "ECE", "AUROC / AP / ECE of wrong labels", "wrong labels repeated",
+        "wrong pixels, corrected / predicted", "cost", "seeds", "failed",
     ]  # fmt: skip
     lines = []
     for method in study.methods(noise):
         results = study.of(name, noise, method)
         gap = study.gap(name, noise, method)
         closed = [value for value in gap.closed.values() if value is not None]
-        found = [spread(study.values(name, noise, method, f"label_error_{s}"), 2) for s in ("auroc", "ap")]
+        found = [spread(study.values(name, noise, method, f"label_error_{s}"), 2) for s in ("auroc", "ap", "ece")]
+        left = [spread(study.values(name, noise, method, f"wrong_{s}")) for s in ("corrected", "predicted")]
         role = results[0].role
         plain_labels = role == "clean" or noise == CLEAN
         lines.append(
@@ -70,6 +72,7 @@ def score_table(study: Study, name: str, noise: str) -> Table:
                 spread(study.scores(name, noise, method, "ece")),
                 DASH if plain_labels or role == "early" else " / ".join(found),
                 DASH if plain_labels or role == "early" else spread(study.values(name, noise, method, "memorised"), 2),
+                DASH if plain_labels or role == "early" else " / ".join(left),
                 _cost(study.cost(name, noise, method)),
                 str(sum(result.finished for result in results)),
                 str(sum(result.failed for result in results)),

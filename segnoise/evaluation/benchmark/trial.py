@@ -153,6 +153,8 @@ def _wrong_labels(models: Sequence[Model], prepared: Prepared, device: str) -> d
         "label_error_ece": found.calibration.ece(),
         "memorised": found.memorised,
         "flip_rate": found.wrong / found.labels if found.labels else None,
+        "wrong_corrected": found.left_wrong / found.labels if found.labels else None,
+        "wrong_predicted": found.mistaken / found.labels if found.labels else None,
         "noise_met": json.dumps([_common(met) for met in steps]),
         "noise_why": next((reason for reason in reasons if reason), None),
     }

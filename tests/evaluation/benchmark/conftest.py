@@ -79,6 +79,7 @@ def measured(cell) -> dict[str, Any]:
     content["best_iou"] = score + 0.05 * lost
     if cell.noise != "none":
         content |= {"label_error_auroc": 0.9, "label_error_ap": 0.7, "memorised": 0.25, "flip_rate": lost + 0.1}
+        content |= {"label_error_ece": 0.05, "wrong_corrected": 0.12, "wrong_predicted": 0.1}
     cost = 20.0 if cell.kind == "two_networks" else 10.0
     return {
         **content,
