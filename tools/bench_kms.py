@@ -2,17 +2,20 @@
 
 OMP_NUM_THREADS=1 python tools/bench_kms.py --rounds 5
 
-Three questions: what does the E-step cost beside a plain cross-entropy forward and backward on the same logits, and a
+Four questions: what does the E-step cost beside a plain cross-entropy forward and backward on the same logits, and a
 whole robust step beside a plain one; what beside the published method's batch, whose stencils are put together here
 from its equations, without its Python loops over border pixels and without its ten further forwards of the network;
-how fast are density and draws beside gpytorch's Toeplitz operators at the largest grid that those can do.
+how fast are density and draws beside gpytorch's Toeplitz operators at the largest grid that those can do;
+and how many arrays of the size of the batch does the E-step have at once, beside the evidence and its results.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from gpytorch.distributions import MultivariateNormal
@@ -20,6 +23,8 @@ from linear_operator.operators import KroneckerProductLinearOperator, ToeplitzLi
 from timing import compare
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus, unfold
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from segnoise.kms import KMSLinearOperator, kms_posterior, label_log_odds, soft_target
 from segnoise.methods import Context, Objective
@@ -27,6 +32,7 @@ from segnoise.networks import build_network
 from segnoise.training import System
 
 BATCH, RHO, MU, SIGMA = 8, 0.75, -2.0, 1.3133
+PARTS = ["e", "step", "published", "field", "memory"]
 
 
 # ---- the E-step ----
@@ -97,6 +103,41 @@ def step_rows(rounds: int) -> list[str]:
         rows.append(
             f"| {title}, 8 x {side}² | {found['at_hand'] / found['plain']:.2f} | {found['teacher'] / found['plain']:.2f} |"
         )
+    return rows
+
+
+# ---- memory ----
+
+
+class Live(TorchDispatchMode):
+    """Bytes of the tensors that operations have made and that are still there, and the most there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.sizes:
+                    self.sizes[storage._cdata] = storage.nbytes()
+                    weakref.finalize(storage, self.sizes.pop, storage._cdata, None)
+        self.peak = max(self.peak, sum(self.sizes.values()))
+        return result
+
+
+def memory_rows() -> list[str]:
+    rows = ["| images at once | work arrays, in arrays of the batch |", "| --- | --- |"]
+    for batch, side in ((BATCH, 64), (BATCH, 128), (BATCH, 256), (BATCH, 512), (1, 1024)):
+        evidence = 2 * torch.randn(batch, side, side) - 2
+        kms_posterior(evidence)  # what is kept of the bases
+        with Live() as live:
+            found = kms_posterior(evidence)
+        results = sum(t.nbytes for t in found)
+        rows.append(f"| {batch} of {side}² | {(live.peak - results) / evidence.nbytes:.1f} |")
     return rows
 
 
@@ -223,9 +264,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 4096, 8192], help="of the fields")
-    parser.add_argument(
-        "--parts", nargs="+", choices=["e", "step", "published", "field"], default=["e", "step", "published", "field"]
-    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     parts: dict[str, Callable[[], list[str]]] = {
@@ -233,6 +272,7 @@ def main() -> None:
         "step": lambda: step_rows(args.rounds),
         "published": lambda: published_rows(args.rounds),
         "field": lambda: field_rows(args.rounds, args.sides),
+        "memory": memory_rows,
     }
     for part in args.parts:
         print("\n".join(parts[part]()), end="\n\n", flush=True)

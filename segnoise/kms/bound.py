@@ -100,5 +100,5 @@ def _divergence(
     is negative.
     """
     excess = curvature * sigma**2 / basis.eigenvalues
-    shift = basis.eigenvalues * (basis.analyse(mean - mu) / sigma).square()
+    shift = basis.eigenvalues * (basis.analyse(basis.arrange(mean - mu)) / sigma).square()
     return (shift + torch.log1p(excess) - excess / (1 + excess)).flatten(1).sum(1) / 2

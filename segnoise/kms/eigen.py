@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,39 +12,59 @@ from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal, eigvalsh_tridiagonal
 from torch import Tensor
 
+_FOLDED_FROM = 96
+"""Along shorter axes one product is as fast as two halves."""
+
 
 class EigenBasis:
     """Eigenvectors of ``K^-1`` along each axis of tensors ``B *S``; a product costs O(N * sum of side lengths).
 
-    >>> basis = EigenBasis((3, 4), (0.9, 0.5), torch.zeros((), dtype=torch.float64))
-    >>> x = torch.arange(12, dtype=torch.float64).view(1, 3, 4)
-    >>> bool(torch.allclose(basis.synthesise(basis.analyse(x)), x))
+    They are even or odd about the middle. So along an axis of even length the pixels are kept in two halves, the second
+    one reversed (:meth:`arrange`), and sum and difference of the halves are multiplied with matrices of half the size.
+    Coefficients come with the even eigenvectors first, as do :attr:`eigenvalues`.
+
+    >>> basis = EigenBasis((3, 16), (0.9, 0.5), torch.zeros((), dtype=torch.float64))
+    >>> x = torch.arange(48, dtype=torch.float64).view(1, 3, 16)
+    >>> bool(torch.allclose(basis.restore(basis.synthesise(basis.analyse(basis.arrange(x)))), x))
     True
     """
 
     def __init__(self, grid: Sequence[int], rho: Sequence[float], like: Tensor) -> None:
-        self.vectors = [_eigenvectors(n, r, like.dtype, like.device) for n, r in zip(grid, rho, strict=True)]
-        self.eigenvalues = eigenvalues(grid, rho, like)
+        self._axes = [_axis(n, r, like.dtype, like.device) for n, r in zip(grid, rho, strict=True)]
+        product = torch.ones((), dtype=like.dtype, device=like.device)
+        for axis in self._axes:
+            product = product.unsqueeze(-1) * axis.eigenvalues
+        self.eigenvalues = product
 
     def arrange(self, x: Float[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
-        """Pixels in the order that :meth:`analyse` wants: as they are."""
+        """Pixels in the order that :meth:`analyse` wants; undoes itself."""
+        for dim, axis in enumerate(self._axes, start=1):
+            if axis.folded:
+                first, second = x.chunk(2, dim)
+                x = torch.cat([first, second.flip(dim)], dim)
         return x
 
     def restore(self, x: Float[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
         """Undo :meth:`arrange`."""
-        return x
+        return self.arrange(x)
 
     def zeros(self, images: int) -> Float[Tensor, " B *S"]:
         """Coefficients of images that are 0."""
         return self.eigenvalues.new_zeros(images, *self.eigenvalues.shape)
 
-    def analyse(self, x: Float[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
-        """Coefficients of images."""
-        return self._rotate(x, [v.mT for v in self.vectors])
+    def analyse(self, x: Float[Tensor, " B *S"]) -> Float[Tensor, " B *P"]:
+        """Coefficients of arranged images."""
+        for dim, axis in enumerate(self._axes, start=1):
+            x = _rotate(_fold(x, dim) if axis.folded else x, dim, axis.there)
+        return x
 
-    def synthesise(self, coefficients: Float[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
-        """Images with these coefficients."""
-        return self._rotate(coefficients, self.vectors)
+    def synthesise(self, coefficients: Float[Tensor, " B *P"]) -> Float[Tensor, " B *S"]:
+        """Arranged images with these coefficients."""
+        x = coefficients
+        for dim, axis in enumerate(self._axes, start=1):
+            x = _rotate(x, dim, axis.back)
+            x = _fold(x, dim) if axis.folded else x
+        return x
 
     def precision(self, coefficients: Float[Tensor, " B *S"]) -> Float[Tensor, " B *S"]:
         """``K^-1`` in this basis."""
@@ -59,12 +80,32 @@ class EigenBasis:
         """Mean of the variances of the pixels when the precision is ``scale K^-1 + added``."""
         return plus(added, self.eigenvalues, scale).reciprocal_().flatten(1).mean(1)
 
-    @staticmethod
-    def _rotate(x: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-        shape = x.shape
-        for axis, matrix in enumerate(matrices[:-1], start=1):
-            x = (matrix @ x.reshape(shape[:axis].numel(), shape[axis], -1)).view(shape)
-        return x @ matrices[-1].mT
+
+class _Axis(NamedTuple):
+    """The eigenvectors of one axis: rows of ``there``, columns of ``back``, both in blocks of one parity if folded."""
+
+    eigenvalues: Tensor
+    there: tuple[Tensor, ...]
+    back: tuple[Tensor, ...]
+
+    @property
+    def folded(self) -> bool:
+        return len(self.there) == 2
+
+
+def _fold(x: Tensor, dim: int) -> Tensor:
+    """Sum and difference of the halves."""
+    first, second = x.chunk(2, dim)
+    return torch.cat([first + second, first - second], dim)
+
+
+def _rotate(x: Tensor, dim: int, blocks: Sequence[Tensor]) -> Tensor:
+    """Products of matrices with the parts of the vectors along an axis."""
+    last = dim == x.dim() - 1
+    wide = x.view(-1, x.shape[dim]) if last else x.view(x.shape[:dim].numel(), x.shape[dim], -1)
+    parts = zip(blocks, wide.chunk(len(blocks), 1), strict=True)
+    turned = [part @ matrix.mT if last else matrix @ part for matrix, part in parts]
+    return (turned[0] if len(turned) == 1 else torch.cat(turned, 1)).view(x.shape)
 
 
 def eigenvalues(grid: Sequence[int], rho: Sequence[float], like: Tensor) -> Float[Tensor, " *S"]:
@@ -102,7 +143,23 @@ def _eigenvalues(n: int, rho: float, dtype: torch.dtype, device: torch.device) -
 
 
 @lru_cache(maxsize=64)
-def _eigenvectors(n: int, rho: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The columns belong to :func:`_eigenvalues`."""
-    vectors = np.ones((1, 1)) if n == 1 else eigh_tridiagonal(*_tridiagonal(n, rho))[1]
-    return torch.as_tensor(vectors, dtype=dtype, device=device).contiguous()
+def _axis(n: int, rho: float, dtype: torch.dtype, device: torch.device) -> _Axis:
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype, device=device)
+
+    if n == 1:
+        one = tensor(np.ones((1, 1)))
+        return _Axis(one[0], (one,), (one,))
+    diagonal, beside = _tridiagonal(n, rho)
+    if n % 2 or n < _FOLDED_FROM:
+        values, vectors = eigh_tridiagonal(diagonal, beside)
+        return _Axis(tensor(values), (tensor(vectors.T),), (tensor(vectors),))
+    half = n // 2
+    parts = []
+    for parity in (1, -1):  # the neighbour across the middle is the pixel itself, or its negative
+        block = diagonal[:half].copy()
+        block[-1] += parity * beside[half - 1]
+        parts.append(eigh_tridiagonal(block, beside[: half - 1]))
+    vectors = [v / np.sqrt(2) for _, v in parts]
+    values = np.concatenate([values for values, _ in parts])
+    return _Axis(tensor(values), tuple(tensor(v.T) for v in vectors), tuple(map(tensor, vectors)))

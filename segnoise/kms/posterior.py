@@ -18,7 +18,7 @@ from segnoise.kms.quadrature import SigmoidMoments
 _CAUTION = 1.2
 """Steps are this much shorter than Newton's with the mean curvature, which swing where evidence is uneven."""
 
-_COSINES_FROM = 192
+_COSINES_FROM = 224
 """From this mean side length on, cosine transforms are faster than products with eigenvectors."""
 
 _PIXELS_AT_ONCE = 2**17
@@ -156,8 +156,9 @@ def _ascend(
         if last:
             out.mean.copy_(mean)
         odds = mean.mul_(-1 / math.log(2)).exp2_().clamp_(max=_LARGEST_ODDS)
+        torch.mul(odds, odds_ratio, out=out.p_wrong)
         rate_spread = moments.find(odds, deviation, out=out.rate)
-        p_spread = moments.find(odds.mul_(odds_ratio), deviation, out=out.p_wrong)
+        p_spread = moments.find(odds.copy_(out.p_wrong), deviation, out=out.p_wrong)
         if last:
             break
         del mean, odds

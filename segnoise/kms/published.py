@@ -62,6 +62,7 @@ def published_log_odds(log_probs: Float[Tensor, "B C *S"], labels: Int[Tensor, "
 
 
 def _ascend(evidence: Tensor, basis: EigenBasis, mu: float, sigma: float, steps: int) -> Posterior:
+    evidence = basis.arrange(evidence)
     per_image = (-1,) + (1,) * (evidence.dim() - 1)
     precision = basis.eigenvalues / sigma**2
     # The bound is not concave in m: steps as short as the steepest evidence asks for.
@@ -79,5 +80,5 @@ def _ascend(evidence: Tensor, basis: EigenBasis, mu: float, sigma: float, steps:
         # -A E[s''] with s'' = s' (1 - 2 s), at the mean
         total = (evidence * spread * (2 * torch.sigmoid(mean) - 1)).flatten(1).mean(1)
         curvature = total.clamp(min=0.0, max=0.25)
-    rate = rate.clamp_(0, 1)
-    return Posterior(rate, rate, mean, curvature)
+    rate = basis.restore(rate.clamp_(0, 1))
+    return Posterior(rate, rate, basis.restore(mean), curvature)

@@ -71,10 +71,10 @@ class SigmoidMoments:
     def find(
         self, odds: Float[Tensor, " B *S"], deviation: Float[Tensor, " B"], out: Float[Tensor, " B *S"]
     ) -> Float[Tensor, " B"]:
-        """The sums of ``s = 1 / (1 + o exp(-g x))``; the expectations are written to ``out``."""
-        u, z, tail = (torch.empty_like(odds) for _ in range(3))
+        """The sums of ``s = 1 / (1 + o exp(-g x))``; the expectations go to ``out``; ``odds`` is used up."""
+        z, tail = torch.empty_like(odds), torch.empty_like(odds)
         torch.addcmul(self._one, odds, odds, out=out).reciprocal_()
-        torch.mul(odds, out, out=u)
+        u = odds.mul_(out)
         poles = 0.5 / torch.cosh(deviation.unsqueeze(1) * self._nodes)
         sums, squares = torch.empty_like(poles), torch.zeros_like(poles)
         for k, weight in enumerate((_CENTRE / 2, *(weight for _, weight in _PAIRS))):
