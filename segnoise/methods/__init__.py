@@ -9,32 +9,67 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segnoise.methods.base import Channel, Context, Memory, Method, Needs, Output, Supervision, Teacher
+    from segnoise.methods.bootstrap import BootstrapHard, BootstrapSoft
     from segnoise.methods.cross_entropy import CrossEntropy
+    from segnoise.methods.elr import ELR
+    from segnoise.methods.forward import Forward
     from segnoise.methods.gce import GCE
     from segnoise.methods.kms import KMS
+    from segnoise.methods.mae import MAE, RCE
+    from segnoise.methods.nce import NCEMAE, NCERCE
+    from segnoise.methods.nr_dice import NoiseRobustDice
     from segnoise.methods.objective import Objective, Result, build_method
+    from segnoise.methods.overlap import Dice, Tversky
+    from segnoise.methods.sce import SCE
+    from segnoise.methods.tloss import TLoss
 
 __all__ = [
+    "ELR",
     "GCE",
     "KMS",
+    "MAE",
+    "NCEMAE",
+    "NCERCE",
+    "RCE",
+    "SCE",
+    "BootstrapHard",
+    "BootstrapSoft",
     "Channel",
     "Context",
     "CrossEntropy",
+    "Dice",
+    "Forward",
     "Memory",
     "Method",
     "Needs",
+    "NoiseRobustDice",
     "Objective",
     "Output",
     "Result",
     "Supervision",
+    "TLoss",
     "Teacher",
+    "Tversky",
     "build_method",
 ]
 
 _HOME = {
+    "BootstrapHard": "bootstrap",
+    "BootstrapSoft": "bootstrap",
+    "CrossEntropy": "cross_entropy",
+    "Dice": "overlap",
+    "ELR": "elr",
+    "Forward": "forward",
     "GCE": "gce",
     "KMS": "kms",
-    "CrossEntropy": "cross_entropy",
+    "MAE": "mae",
+    "NCEMAE": "nce",
+    "NCERCE": "nce",
+    "NoiseRobustDice": "nr_dice",
+    "RCE": "mae",
+    "SCE": "sce",
+    "TLoss": "tloss",
+    "Tversky": "overlap",
     "Objective": "objective",
     "Result": "objective",
     "build_method": "objective",

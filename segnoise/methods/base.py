@@ -1,13 +1,14 @@
 """The contract of a method: how supervision is made from the networks' outputs and the given labels.
 
-A method may *retarget*, *reweight* or *regularise*. It is a module (so its parameters and buffers are saved),
-pure except in its own buffers, and never touches files, devices, gradients or the optimiser. Notation, per
+A method may *retarget*, *reweight*, *regularise* or replace the loss. It is a module (so its parameters and buffers are
+saved), pure except in its own buffers, and never touches files, devices, gradients or the optimiser. Notation, per
 pixel i: logits z, p = softmax(z), given label y, target tau (sums to 1), weight w, label known v in {0, 1}.
 The loss that the objective makes of it is
 
     L = sum_i w_i (- sum_k tau_ik log p_ik) / sum_i v_i + regularisers.
 
-The normaliser counts valid labels, not weights: a weight of 0 removes a pixel's gradient and changes no other.
+The normaliser counts valid labels, not weights: a weight of 0 removes a pixel's gradient and changes no other. Where a
+method supplies a loss of its own, that stands in the place of cross-entropy, or, for whole images, of the first term.
 """
 
 from __future__ import annotations
@@ -199,15 +200,17 @@ class Context:
 class Method(nn.Module):
     """A way to learn from imperfect labels. Subclasses override the hooks they need.
 
-    Class attributes: ``needs`` (what must be provided), ``supplies`` (subset of ``target``, ``weight``,
+    Class attributes: ``needs`` (what must be provided), ``supplies`` (subset of ``target``, ``weight``, ``loss``,
     ``regulariser``; composition rules read only this), ``evidence``: ``"posterior"`` if the target is a posterior
     over the true class, ``"self"`` if the weight depends on the network's own probabilities (the two together
-    would use the same evidence twice and are refused).
+    would use the same evidence twice and are refused), ``lr``: the learning rate of the method's own parameters, which
+    the schedule does not change and no weight decay pulls at.
     """
 
     needs: Needs = Needs()
     supplies: frozenset[str] = frozenset()
     evidence: ClassVar[str | None] = None
+    lr: float = 1e-3
 
     def supervise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
@@ -220,6 +223,15 @@ class Method(nn.Module):
     ) -> dict[str, Tensor]:
         """Named scalars added to the loss, already averaged with ``ctx.mean`` or ``ctx.mean_images``."""
         return {}
+
+    def loss(
+        self, output: Output, supervision: Supervision, valid: Bool[Tensor, " B *S"]
+    ) -> Float[Tensor, " B *S"] | Float[Tensor, " B"]:
+        """Where ``loss`` is supplied: the loss of each pixel, to be weighted, or of each image, weights included.
+
+        It takes soft targets, and is finite for any finite logits, also of an image without a valid label.
+        """
+        raise NotImplementedError(f"{type(self).__name__} supplies no loss")
 
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
         """After the loss of a training batch, without gradient: the only place to write what lasts."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segnoise.errors import UserError
 from segnoise.methods.base import Batch, Context, Method, Output, Supervision
+from segnoise.methods.overlap import tversky_loss
 
 
 class CrossEntropy(Method):
@@ -54,16 +55,11 @@ class CrossEntropy(Method):
             raise UserError(f"method.class_weights: {len(class_weights)} weights for {num_classes} classes")
         if dice < 0 or min(tversky) < 0:
             raise UserError("method.dice and method.tversky: must not be negative")
-        self.label_smoothing, self.dice, self.num_classes = label_smoothing, dice, num_classes
+        self.label_smoothing, self.dice, self.tversky, self.num_classes = label_smoothing, dice, tversky, num_classes
         self.class_weights: Tensor | None
         self.register_buffer(
             "class_weights", None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         )
-        if dice:
-            from monai.losses import TverskyLoss  # MONAI takes seconds to import
-
-            alpha, beta = tversky
-            self._overlap = TverskyLoss(alpha=alpha, beta=beta, reduction="none", smooth_nr=0.0, smooth_dr=1e-6)
         supplies = {"target"} if label_smoothing else set()
         supplies |= {"weight"} if class_weights is not None else set()
         supplies |= {"regulariser"} if dice else set()
@@ -85,12 +81,9 @@ class CrossEntropy(Method):
     ) -> dict[str, Tensor]:
         if not self.dice:
             return {}
-        loss = torch.zeros((), device=outputs[0].logits.device)
-        for output, s in zip(outputs, supervision, strict=True):
-            valid = (batch["mask"] < self.num_classes).unsqueeze(1)
-            target = s.target * valid
-            per_class = self._overlap(output.log_p.exp() * valid, target).reshape(target.shape[:2])
-            present = target.flatten(2).sum(-1) > 0
-            per_image = torch.where(present, per_class, 0.0).sum(1) / present.sum(1).clamp_min(1)
-            loss = loss + ctx.mean_images(per_image)
-        return {"dice": self.dice * loss}
+        valid = (batch["mask"] < self.num_classes).float()
+        losses = [
+            ctx.mean_images(tversky_loss(output, replace(s, weight=valid), *self.tversky))
+            for output, s in zip(outputs, supervision, strict=True)
+        ]
+        return {"dice": self.dice * torch.stack(losses).sum()}

@@ -5,9 +5,22 @@ from __future__ import annotations
 from segnoise.errors import UserError, nearest
 
 METHODS: dict[str, str] = {
+    "bootstrap_hard": "segnoise.methods.bootstrap:BootstrapHard",
+    "bootstrap_soft": "segnoise.methods.bootstrap:BootstrapSoft",
     "cross_entropy": "segnoise.methods.cross_entropy:CrossEntropy",
+    "dice": "segnoise.methods.overlap:Dice",
+    "elr": "segnoise.methods.elr:ELR",
+    "forward": "segnoise.methods.forward:Forward",
     "gce": "segnoise.methods.gce:GCE",
     "kms": "segnoise.methods.kms:KMS",
+    "mae": "segnoise.methods.mae:MAE",
+    "nce_mae": "segnoise.methods.nce:NCEMAE",
+    "nce_rce": "segnoise.methods.nce:NCERCE",
+    "nr_dice": "segnoise.methods.nr_dice:NoiseRobustDice",
+    "rce": "segnoise.methods.mae:RCE",
+    "sce": "segnoise.methods.sce:SCE",
+    "tloss": "segnoise.methods.tloss:TLoss",
+    "tversky": "segnoise.methods.overlap:Tversky",
 }
 """Name of each method and where its class lives (``module:class``)."""
 

@@ -57,8 +57,9 @@ def check_composition(methods: Mapping[str, Method] | Sequence[tuple[str, Method
     """Raises UserError naming both methods if two of them cannot work together."""
     pairs = list(methods.items()) if isinstance(methods, Mapping) else list(methods)
     for (a, first), (b, second) in itertools.combinations(pairs, 2):
-        if "target" in first.supplies & second.supplies:
-            raise UserError(f"method: {a} and {b} both set the target; keep one of them")
+        for part in ("target", "loss"):
+            if part in first.supplies & second.supplies:
+                raise UserError(f"method: {a} and {b} both set the {part}; keep one of them")
         if {first.evidence, second.evidence} == {"posterior", "self"}:
             raise UserError(f"method: {a} and {b} would use the network's evidence twice; keep one of them")
         t1, t2 = first.needs.teacher, second.needs.teacher
@@ -169,10 +170,9 @@ class Objective(nn.Module):
         ctx = context or Context(progress=progress)
         supervision = self.supervise(outputs, batch, ctx)
         valid = batch["mask"] != IGNORE_INDEX
-        pixel = [
-            ctx.mean(-(s.target * o.log_p).sum(1) * s.weight, valid) for o, s in zip(outputs, supervision, strict=True)
-        ]
-        supervised = torch.stack(pixel).sum()
+        supervised = torch.stack(
+            [self._supervised(o, s, valid, ctx) for o, s in zip(outputs, supervision, strict=True)]
+        ).sum()
         regularisers: dict[str, Tensor] = {}
         for method in self._methods():
             for key, value in method.regularise(outputs, batch, supervision, ctx).items():
@@ -181,6 +181,16 @@ class Objective(nn.Module):
         error, calibrated = label_error(outputs, batch, supervision)
         terms = Terms(supervised.detach(), {k: v.detach() for k, v in regularisers.items()})
         return Result(loss, supervision, error, calibrated, terms)
+
+    def _supervised(self, output: Output, supervision: Supervision, valid: Tensor, ctx: Context) -> Float[Tensor, ""]:
+        """The first term of the loss of one network: cross-entropy, or what a method puts in its place."""
+        own = next((method for method in self._methods() if "loss" in method.supplies), None)
+        if own is None:
+            return ctx.mean(-(supervision.target * output.log_p).sum(1) * supervision.weight, valid)
+        values = own.loss(output, supervision, valid)
+        if values.dim() == 1:
+            return ctx.mean_images(torch.where(valid.flatten(1).any(1), values, 0.0))
+        return ctx.mean(values * supervision.weight, valid)
 
     @torch.no_grad()
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:

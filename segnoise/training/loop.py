@@ -108,9 +108,7 @@ def _train(config: Config, place: Run, resume: bool, overwrite: bool, quiet: boo
             shutil.rmtree(place.folder, ignore_errors=True)
         raise
     optimiser = torch.optim.AdamW(
-        [p for p in system.parameters() if p.requires_grad],
-        lr=config.training.lr,
-        weight_decay=config.training.weight_decay,
+        system.parameter_groups(), lr=config.training.lr, weight_decay=config.training.weight_decay
     )
     if checkpoint is not None:
         restore(system, checkpoint["system"], place.checkpoint("last"))
@@ -277,7 +275,8 @@ class _Loop:
         state, config = self.state, self.config
         torch.manual_seed(int(generator(config.seed, "step", state.step, self.fabric.global_rank).integers(2**62)))
         for group in self.optimiser.param_groups:
-            group["lr"] = self._lr(state.step)
+            if group["scheduled"]:
+                group["lr"] = self._lr(state.step)
         tensors = self._to_device(batch)
         n_valid = (tensors["mask"] != 255).sum().float()
         n_images = len(tensors["mask"]) * self.fabric.world_size

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segnoise.config import Config
-from segnoise.methods import Context, Objective, Output, Result
+from segnoise.methods import Context, Method, Objective, Output, Result
 from segnoise.networks import build_network
 
 
@@ -41,6 +41,15 @@ class System(nn.Module):
         if self.teacher is not None:
             self.teacher.eval()
         return self
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """For the optimiser: the network's parameters, which follow the schedule, and each method's, which do not."""
+        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "scheduled": True}]
+        for method in self.objective.methods.children():
+            assert isinstance(method, Method)
+            if own := [p for p in method.parameters() if p.requires_grad]:
+                groups.append({"params": own, "scheduled": False, "lr": method.lr, "weight_decay": 0.0})
+        return groups
 
     def output(self, image: Float[Tensor, " B C *S"]) -> Output:
         """The network's logits, and the teacher's probabilities as a function that runs it when asked."""

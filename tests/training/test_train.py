@@ -37,8 +37,11 @@ def log_without_time(folder):
 
 @pytest.fixture(scope="module")
 def robust(tiny, tmp_path_factory):
-    """The configuration with everything that could break exactness, and its uninterrupted run."""
-    config = tiny("method=kms", "noise=kms(0.3)", "training.epochs=4")
+    """The configuration with everything that could break exactness, and its uninterrupted run.
+
+    A teacher, a memory, what held-out labels say, and a parameter of a method's own.
+    """
+    config = tiny("method=[kms, tloss]", "noise=kms(0.3)", "training.epochs=4")
     return config, train(config, tmp_path_factory.mktemp("whole") / "run", quiet=True)
 
 
@@ -123,7 +126,7 @@ def test_a_run_killed_after_it_began_to_remember_resumes_to_the_same_bits(robust
 
 def test_what_is_remembered_changes_the_result(robust, tiny, tmp_path):
     _, folder = robust
-    alone = tiny("method=kms", "method.ensemble=0", "noise=kms(0.3)", "training.epochs=4")
+    alone = tiny("method=[{name: kms, ensemble: 0.0}, tloss]", "noise=kms(0.3)", "training.epochs=4")
     other = weights(train(alone, tmp_path / "run", quiet=True))
     assert any(not torch.equal(a, b) for a, b in zip(weights(folder).values(), other.values(), strict=True))
 
@@ -158,7 +161,15 @@ def test_a_start_that_fails_leaves_nothing_in_the_way_of_the_next(tiny, tmp_path
     assert Run(train(tiny("training.epochs=1"), tmp_path / "run", quiet=True)).checkpoint("last").is_file()
 
 
-@pytest.mark.parametrize("method", [[], ["method=kms", "method.start=0", "noise=kms(0.3)"]], ids=["plain", "kms"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        [],
+        ["method=kms", "method.start=0", "noise=kms(0.3)"],
+        ["method=forward", "method.lr=0.1", "method.trace=0.1", "noise=kms(0.3)"],
+    ],
+    ids=["plain", "kms", "forward"],
+)
 def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path, method):
     # Group norm: batch statistics would differ between ranks. Photometric noise and crops are keyed by position.
     common = ["network.norm=[group, {num_groups: 2}]", "training.epochs=2", "data.samples_per_epoch=8", *method]
