@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segnoise.methods.base import Channel, Context, Memory, Method, Needs, Output, Supervision, Teacher
     from segnoise.methods.bootstrap import BootstrapHard, BootstrapSoft
+    from segnoise.methods.co_teaching import CoTeaching
     from segnoise.methods.cross_entropy import CrossEntropy
     from segnoise.methods.elr import ELR
     from segnoise.methods.forward import Forward
     from segnoise.methods.gce import GCE
+    from segnoise.methods.jocor import JoCoR
     from segnoise.methods.kms import KMS
     from segnoise.methods.mae import MAE, RCE
     from segnoise.methods.nce import NCEMAE, NCERCE
@@ -35,10 +37,12 @@ __all__ = [
     "BootstrapHard",
     "BootstrapSoft",
     "Channel",
+    "CoTeaching",
     "Context",
     "CrossEntropy",
     "Dice",
     "Forward",
+    "JoCoR",
     "Memory",
     "Method",
     "Needs",
@@ -54,6 +58,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "CoTeaching": "co_teaching",
+    "JoCoR": "jocor",
     "BootstrapHard": "bootstrap",
     "BootstrapSoft": "bootstrap",
     "CrossEntropy": "cross_entropy",

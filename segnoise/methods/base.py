@@ -100,13 +100,15 @@ class Needs:
 
     ``channel``: to be told (:meth:`Method.calibrate`) after each validation, with a confusion that is ``uniform`` (one
     error rate, any other class alike), ``learned``, or given as a matrix. A method must work without its memories and
-    without a channel: an audit, an evaluation and a loop of one's own may have none.
+    without a channel: an audit, an evaluation and a loop of one's own may have none. ``networks``: how many are trained
+    on the same batches, from initialisations of their own; they predict with the mean of their probabilities.
     """
 
     teacher: Teacher | None = None
     memory: Mapping[str, Memory] = field(default_factory=dict)
     gate: Gate | None = None
     channel: Confusion | None = None
+    networks: int = 1
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class Context:
         n_images: images of the whole optimiser step over all ranks; None means those of the batch at hand.
         world: number of data-parallel ranks (whose gradients are averaged).
         memory: the memories that methods asked for, by name; empty outside training.
+        over_ranks: the sum of a tensor over all ranks.
         plain: this is the continuation without the methods that asked for a :class:`Gate`.
     """
 
@@ -185,6 +188,7 @@ class Context:
     n_images: int | None = None
     world: int = 1
     memory: Mapping[str, PixelMemory] = field(default_factory=dict)
+    over_ranks: Callable[[Tensor], Tensor] = lambda values: values
     plain: bool = False
 
     def mean(self, values: Float[Tensor, " B *S"], valid: Bool[Tensor, " B *S"]) -> Float[Tensor, ""]:

@@ -71,6 +71,8 @@ class KMS(Method):
             missing ones; or the matrix itself, a row a class.
         ensemble: share of what was said before, in [0, 1); 0 keeps no memory.
         decay: of the EMA teacher.
+        peers: train two networks, each corrected by what the other one says, so that none confirms itself; they predict
+            with the mean of their probabilities.
         gate: from ``start`` on go on twice, with the correction and without, and keep what explains the given
             validation labels better (:class:`segnoise.methods.base.Gate`); training takes ``2 - start`` times as long.
         steps: iterations of the E-step.
@@ -111,6 +113,7 @@ class KMS(Method):
         confusion: str | Sequence[Sequence[float]] = "uniform",
         ensemble: float = 0.7,
         decay: float = 0.995,
+        peers: bool = False,
         gate: bool = False,
         steps: int = 6,
         cap: float = 8.0,
@@ -130,7 +133,7 @@ class KMS(Method):
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
         if not 0 <= ensemble < 1:
             raise UserError(f"method.ensemble: {ensemble} is not in [0, 1)")
-        for name, value in (("gate", gate), ("calibrate", calibrate)):
+        for name, value in (("peers", peers), ("gate", gate), ("calibrate", calibrate)):
             if not isinstance(value, bool):
                 raise UserError(f"method.{name}: {value!r} is neither true nor false")
         self.rho = (rhos[0],) if len(set(rhos)) == 1 else tuple(rhos)
@@ -140,8 +143,10 @@ class KMS(Method):
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap, self.variant = ensemble, steps, cap, variant
         assumed = _assumed(confusion, num_classes)
-        memory = {"evidence": Memory(num_classes)} if ensemble else {}
-        self.needs = Needs(Teacher(decay), memory, Gate(start) if gate else None, assumed if calibrate else None)
+        networks = 2 if peers else 1
+        memory = {"evidence": Memory(networks * num_classes)} if ensemble else {}
+        gated = Gate(start) if gate else None
+        self.needs = Needs(Teacher(decay), memory, gated, assumed if calibrate else None, networks)
         self._temperature: Tensor
         self._confusion: Tensor
         self._shares: Tensor
@@ -179,8 +184,11 @@ class KMS(Method):
         channel, result = self.channel, []
         rate = None if channel is None else min(max(channel.rate, LEAST_RATE), 0.5)
         confusion = None if channel is None else torch.tensor(channel.confusion)
-        for output, s in zip(outputs, supervision, strict=True):
-            log_p = self._evidence(output, batch, ctx).clamp_min(1e-12).log()
+        evidence = self._evidence(outputs, batch, ctx)
+        if self.needs.networks == 2:
+            evidence.reverse()
+        for said, s in zip(evidence, supervision, strict=True):
+            log_p = said.clamp_min(1e-12).log()
             if channel is not None:
                 log_p = (log_p / channel.temperature).log_softmax(1)
             valid = batch["mask"] < log_p.shape[1]
@@ -202,18 +210,24 @@ class KMS(Method):
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
         memory = ctx.memory.get("evidence")
         if memory is not None:
-            memory.write(batch, torch.stack([self._evidence(output, batch, ctx) for output in outputs]).mean(0))
+            said = self._evidence(outputs, batch, ctx)
+            memory.write(batch, torch.cat(said, 1) if self.needs.networks == 2 else torch.stack(said).mean(0))
 
-    def _evidence(self, output: Output, batch: Batch, ctx: Context) -> Float[Tensor, " B C *S"]:
-        """The network's probabilities mixed with those before, or the teacher's where there is no memory."""
+    def _evidence(self, outputs: Sequence[Output], batch: Batch, ctx: Context) -> list[Float[Tensor, " B C *S"]]:
+        """Each network's probabilities mixed with those before, or its teacher's where there is no memory."""
         memory = ctx.memory.get("evidence")
         if memory is None:
-            if output.teacher_p is None:
+            taught = [output.teacher_p for output in outputs]
+            if any(p is None for p in taught):
                 raise UserError("kms needs a teacher: pass Output(logits, teacher=probabilities of an EMA model)")
-            return output.teacher_p
-        before = memory.read(batch)
+            return [p for p in taught if p is not None]
+        kept = memory.read(batch)
+        before = kept.chunk(2, 1) if self.needs.networks == 2 else [kept] * len(outputs)
+        return [self._mixed(output.p, b) for output, b in zip(outputs, before, strict=True)]
+
+    def _mixed(self, p: Float[Tensor, " B C *S"], before: Float[Tensor, " B C *S"]) -> Float[Tensor, " B C *S"]:
         total = before.sum(1, keepdim=True)  # near 1, or 0 where nothing was written yet
-        return torch.where(total > 0, torch.lerp(output.p, before / total.clamp_min(0.5), self.ensemble), output.p)
+        return torch.where(total > 0, torch.lerp(p, before / total.clamp_min(0.5), self.ensemble), p)
 
     def _mean(self, rate: float | None) -> float:
         """mu of the field."""

@@ -7,11 +7,13 @@ from segnoise.errors import UserError, nearest
 METHODS: dict[str, str] = {
     "bootstrap_hard": "segnoise.methods.bootstrap:BootstrapHard",
     "bootstrap_soft": "segnoise.methods.bootstrap:BootstrapSoft",
+    "co_teaching": "segnoise.methods.co_teaching:CoTeaching",
     "cross_entropy": "segnoise.methods.cross_entropy:CrossEntropy",
     "dice": "segnoise.methods.overlap:Dice",
     "elr": "segnoise.methods.elr:ELR",
     "forward": "segnoise.methods.forward:Forward",
     "gce": "segnoise.methods.gce:GCE",
+    "jocor": "segnoise.methods.jocor:JoCoR",
     "kms": "segnoise.methods.kms:KMS",
     "mae": "segnoise.methods.mae:MAE",
     "nce_mae": "segnoise.methods.nce:NCEMAE",

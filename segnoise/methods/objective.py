@@ -134,6 +134,7 @@ class Objective(nn.Module):
         self.names = [name for name, _ in built]
         self.methods = nn.ModuleList(method for _, method in built)
         self.num_classes = num_classes
+        self._networks = self.needs.networks
 
     @property
     def needs(self) -> Needs:
@@ -143,7 +144,8 @@ class Objective(nn.Module):
         gates = [n.gate for n in needs if n.gate is not None]
         gate = min(gates, key=lambda g: g.start) if gates else None
         memory = {name: memory for n in needs for name, memory in n.memory.items()}
-        return Needs(teacher, memory, gate, next((n.channel for n in needs if n.channel is not None), None))
+        channel = next((n.channel for n in needs if n.channel is not None), None)
+        return Needs(teacher, memory, gate, channel, max(n.networks for n in needs))
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]
@@ -217,6 +219,11 @@ class Objective(nn.Module):
             raise ValueError(
                 f"logits {tuple(outputs[0].logits.shape)} do not fit {self.num_classes} classes and a mask "
                 f"{tuple(mask.shape)}"
+            )
+        if len(outputs) < self._networks:
+            raise UserError(
+                f"method {' and '.join(self.names)}: learns from {self._networks} networks, but there is the output of "
+                f"{len(outputs)}; give a list with an Output of each"
             )
         one_hot = torch.nn.functional.one_hot(torch.where(valid, mask, 0), self.num_classes)
         target = one_hot.movedim(-1, 1).float() * valid.unsqueeze(1)

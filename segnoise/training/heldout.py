@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from segnoise.methods.base import Channel, Confusion
 from segnoise.metrics import confusion_matrix, scores
 from segnoise.training.channel import ChannelFit
 from segnoise.training.forward import ForwardCorrected
-from segnoise.training.system import channels_last
 
 
 class HeldOut:
@@ -22,11 +21,11 @@ class HeldOut:
     def __init__(
         self,
         fabric: Fabric,
-        network: nn.Module,
+        predict: Callable[[Tensor], Tensor],
         batches: Callable[[], Iterator[dict[str, Tensor]]],
         classes: Sequence[str],
     ) -> None:
-        self._fabric, self._network, self._batches, self._classes = fabric, network, batches, classes
+        self._fabric, self._predict, self._batches, self._classes = fabric, predict, batches, classes
 
     @torch.no_grad()
     def scores(self, channel: Confusion | None = None) -> tuple[dict[str, float], Channel | None]:
@@ -71,8 +70,8 @@ class HeldOut:
     def _outputs(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self._batches():
             with self._fabric.autocast():
-                logits = self._network(channels_last(batch["image"]))
-            yield logits.float(), batch["mask"]
+                logits = self._predict(batch["image"])
+            yield logits, batch["mask"]
 
     def _over_ranks(self, total: Tensor) -> Tensor:
         if self._fabric.world_size == 1:

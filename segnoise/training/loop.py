@@ -172,7 +172,7 @@ class _Loop:
             name: FileMemory(run.memory / name, [s.shape for s in self.sources], need.channels, fabric)
             for name, need in system.objective.needs.memory.items()
         }
-        self.held_out = HeldOut(fabric, system.network, self._held_out_batches, data.classes)
+        self.held_out = HeldOut(fabric, system.predict, self._held_out_batches, data.classes)
         gate = system.objective.needs.gate
         parting = None if gate is None else math.ceil(gate.start * self.total)
         self.parting = parting if parting is not None and parting < self.total else None
@@ -290,6 +290,7 @@ class _Loop:
             n_images=n_images,
             world=self.fabric.world_size,
             memory=self.memory,
+            over_ranks=self._over_ranks,
             plain=state.branch == "plain",
         )
         parts: dict[str, Tensor] = self.module(tensors, context)
@@ -324,6 +325,12 @@ class _Loop:
             num_workers=self.config.training.workers,
             generator=torch.Generator(),
         )
+
+    def _over_ranks(self, values: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return values
+        total: Tensor = self.fabric.all_reduce(values, reduce_op="sum")
+        return total
 
     def _any_rank(self, stop: bool) -> bool:
         if self.fabric.world_size == 1:

@@ -15,7 +15,7 @@ from segnoise.config import Config
 from segnoise.data import Scaling
 from segnoise.errors import UserError
 from segnoise.training.checkpoint import load_checkpoint
-from segnoise.training.system import System, build_system, channels_last
+from segnoise.training.system import System, build_system
 
 Which = Literal["best", "last"]
 
@@ -98,8 +98,7 @@ class Model(nn.Module):
     def forward(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
         broadcast = (1, -1) + (1,) * (image.dim() - 2)
         scaled = (image - self.offset.reshape(broadcast)) / self.scale.reshape(broadcast)
-        logits: Tensor = self.system.network(channels_last(scaled))
-        return logits.float()
+        return self.system.predict(scaled)
 
 
 def checkpoint_path(run: str | Path, which: Which = "best") -> Path:

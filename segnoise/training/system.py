@@ -1,8 +1,11 @@
-"""Network, teacher and objective as one module: everything that one optimiser step computes."""
+"""Networks, teachers and objective as one module: everything that one optimiser step computes."""
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +18,10 @@ from segnoise.networks import build_network
 
 
 class System(nn.Module):
-    """A network, its moving average where a method needs one, and the objective.
+    """One or several networks, the moving average of each where a method needs one, and the objective.
 
-    ``forward`` is one module call, so that data-parallel wrappers see every parameter inside it. The teacher runs
-    in evaluation mode without gradient, and only in steps in which a method looks at it.
+    ``forward`` is one module call, so that data-parallel wrappers see every parameter inside it. All networks see the
+    same batch. A teacher runs in evaluation mode without gradient, and only in steps in which a method looks at it.
 
     >>> import torch
     >>> system = System(nn.Conv2d(3, 2, 1), Objective(["kms"], num_classes=2))
@@ -27,69 +30,78 @@ class System(nn.Module):
     ['loss', 'supervised']
     """
 
-    def __init__(self, network: nn.Module, objective: Objective) -> None:
+    def __init__(self, networks: nn.Module | Sequence[nn.Module], objective: Objective) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # faster, see docs/performance.md
+        networks = [networks] if isinstance(networks, nn.Module) else list(networks)
+        if len(networks) != objective.needs.networks:
+            raise ValueError(f"{len(networks)} networks, but {', '.join(objective.names)}: {objective.needs.networks}")
+        # channels last is faster, see docs/performance.md
+        self.networks = nn.ModuleList(n.to(memory_format=torch.channels_last) for n in networks)
         self.objective = objective
-        self.teacher: nn.Module | None = None
-        if objective.needs.teacher is not None:
-            self.teacher = copy.deepcopy(network).requires_grad_(False).eval()
+        taught = [] if objective.needs.teacher is None else networks
+        self.teachers = nn.ModuleList(copy.deepcopy(n).requires_grad_(False).eval() for n in taught)
 
     def train(self, mode: bool = True) -> System:
-        """Training mode for the network and the objective; the teacher stays in evaluation mode."""
+        """Training mode for networks and objective; teachers stay in evaluation mode."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        self.teachers.eval()
         return self
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For the optimiser: the network's parameters, which follow the schedule, and each method's, which do not."""
-        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "scheduled": True}]
+        """For the optimiser: the networks' parameters, which follow the schedule, and each method's, which do not."""
+        groups = [{"params": [p for p in self.networks.parameters() if p.requires_grad], "scheduled": True}]
         for method in self.objective.methods.children():
             assert isinstance(method, Method)
             if own := [p for p in method.parameters() if p.requires_grad]:
                 groups.append({"params": own, "scheduled": False, "lr": method.lr, "weight_decay": 0.0})
         return groups
 
-    def output(self, image: Float[Tensor, " B C *S"]) -> Output:
-        """The network's logits, and the teacher's probabilities as a function that runs it when asked."""
+    def outputs(self, image: Float[Tensor, " B C *S"]) -> list[Output]:
+        """Each network's logits, and its teacher's probabilities as a function that runs it when asked."""
         image = channels_last(image)
-        return Output(self.network(image).float(), None if self.teacher is None else lambda: self._teach(image))
+        teachers: list[nn.Module | None] = [*self.teachers] or [None] * len(self.networks)
+        return [
+            Output(network(image).float(), None if teacher is None else partial(_taught, teacher, image))
+            for network, teacher in zip(self.networks, teachers, strict=True)
+        ]
 
-    @torch.no_grad()
-    def _teach(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
-        assert self.teacher is not None
-        p: Tensor = self.teacher(image).float().softmax(1)
-        return p
+    def predict(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
+        """Logits of the mean of the networks' probabilities: of one network its own."""
+        image = channels_last(image)
+        if len(self.networks) == 1:
+            logits: Tensor = self.networks[0](image)
+            return logits.float()
+        each = torch.stack([network(image).float().log_softmax(1) for network in self.networks])
+        return each.logsumexp(0) - math.log(len(each))
 
     def forward(self, batch: dict[str, Any], context: Context) -> dict[str, Tensor]:
         """The loss (with gradient) and its parts (without): ``loss``, ``supervised`` and each regulariser."""
-        output = self.output(batch["image"])
+        outputs = self.outputs(batch["image"])
         with torch.autocast(batch["image"].device.type, enabled=False):
-            result = self.objective(output, batch, context=context)
-            self.objective.observe([output], batch, result.supervision, context)
+            result = self.objective(outputs, batch, context=context)
+            self.objective.observe(outputs, batch, result.supervision, context)
         return {"loss": result.loss, "supervised": result.terms.supervised, **result.terms.regularisers}
 
     @torch.no_grad()
     def inspect(self, batch: dict[str, Any]) -> tuple[Float[Tensor, " B K *S"], Result]:
-        """Probabilities and the supervision of a finished run (``progress`` 1), in evaluation mode."""
-        output = self.output(batch["image"])
-        return output.p, self.objective(output, batch, progress=1.0)
+        """Mean probabilities and the supervision of a finished run (``progress`` 1), in evaluation mode."""
+        outputs = self.outputs(batch["image"])
+        return torch.stack([o.p for o in outputs]).mean(0), self.objective(outputs, batch, progress=1.0)
 
     @torch.no_grad()
     def update_teacher(self, step: int) -> None:
-        """Moves the teacher after optimiser step number ``step`` (from 0).
+        """Moves the teachers after optimiser step number ``step`` (from 0).
 
         Floating buffers (the statistics of batch norm) are averaged like weights, so that they fit them; counters are
         copied.
         """
         need = self.objective.needs.teacher
-        if self.teacher is None or need is None:
+        if need is None:
             return
         decay = min(need.decay, (1 + step) / (10 + step))
-        for slow, fast in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
+        for slow, fast in zip(self.teachers.parameters(), self.networks.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
-        for kept, current in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+        for kept, current in zip(self.teachers.buffers(), self.networks.buffers(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(current, 1 - decay)
             else:
@@ -101,18 +113,33 @@ def channels_last(image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B C *S"]:
     return image.contiguous(memory_format=torch.channels_last) if image.dim() == 4 else image
 
 
+@torch.no_grad()
+def _taught(teacher: nn.Module, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
+    p: Tensor = teacher(image).float().softmax(1)
+    return p
+
+
+_NEXT = 1_000_003
+"""Added to the seed for the initialisation of each further network."""
+
+
 def build_system(config: Config, in_channels: int, weights: bool = True) -> System:
-    """The system that a configuration describes, initialised from its seed.
+    """The system that a configuration describes, its networks initialised from seeds of their own.
 
     ``weights=False`` skips loading ``network.weights`` (when a checkpoint follows anyway).
     """
-    torch.manual_seed(config.seed)
-    network = build_network(
-        config.network.name,
-        in_channels=in_channels,
-        num_classes=len(config.data.classes),
-        encoder=config.network.encoder,
-        weights=config.network.weights if weights else None,
-        **config.network.options,
-    )
-    return System(network, Objective(config.methods(), num_classes=len(config.data.classes)))
+    objective = Objective(config.methods(), num_classes=len(config.data.classes))
+    networks = []
+    for number in range(objective.needs.networks):
+        torch.manual_seed(config.seed + number * _NEXT)
+        networks.append(
+            build_network(
+                config.network.name,
+                in_channels=in_channels,
+                num_classes=len(config.data.classes),
+                encoder=config.network.encoder,
+                weights=config.network.weights if weights else None,
+                **config.network.options,
+            )
+        )
+    return System(networks, objective)

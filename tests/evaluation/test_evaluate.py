@@ -83,7 +83,7 @@ def test_label_error_detection_equals_scikit_learn(run, metrics):
 
                 scaled = torch.from_numpy(prepared.scaling.apply(raw, seen))[None]
                 with torch.no_grad():
-                    p = (model.system.teacher(scaled).log_softmax(1) / channel.temperature).softmax(1)
+                    p = (model.system.teachers[0](scaled).log_softmax(1) / channel.temperature).softmax(1)
                 given = np.where(seen, prepared.given[0].read(window), 255)
                 clean = np.where(seen, prepared.clean[0].read(window), 255)
                 pi = error_map(p, torch.from_numpy(given)[None], mu=mu)[0].numpy()

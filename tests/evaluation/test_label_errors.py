@@ -73,7 +73,7 @@ def test_corrected_labels_are_those_of_the_largest_target(prepared):
     """A matrix that calls every label wrong turns each into the other class."""
     one = model(0)
     swap = KMS(2, confusion=[[0.0, 1.0], [1.0, 0.0]], calibrate=False)
-    system = System(one.system.network, Objective([swap], num_classes=2))
+    system = System(one.system.networks[0], Objective([swap], num_classes=2))
     found = label_errors([Model(system, one.scaling, CONFIG, Path("run")).eval()], prepared)
     assert found.left_wrong == found.labels - found.wrong
 

@@ -362,7 +362,8 @@ def test_every_pair_trains_or_is_refused_with_both_names(pair):
     image = logits.detach()
     for step in range(20):
         z = network(image)
-        result = objective(Output(z, teacher=z.detach().softmax(1)), {"mask": mask}, progress=step / 20)
+        outputs = [Output(z * 0.9**n, teacher=z.detach().softmax(1)) for n in range(objective.needs.networks)]
+        result = objective(outputs, {"mask": mask}, progress=step / 20)
         optimiser.zero_grad()
         result.loss.backward()
         optimiser.step()
@@ -373,7 +374,7 @@ NEED_TEACHER = ("bootstrap_hard", "elr", "kms")
 SET_TARGETS = {"bootstrap_hard", "kms", "forward"}
 OWN_LOSS = {"dice", "tversky", "nr_dice", "tloss", "nce_rce", "nce_mae"}
 POSTERIOR = {"kms", "forward"}
-BELIEVE_THEMSELVES = {"gce", "sce", "mae", "rce", "nce_rce", "nce_mae"}
+BELIEVE_THEMSELVES = {"gce", "sce", "mae", "rce", "nce_rce", "nce_mae", "co_teaching", "jocor"}
 
 
 def clash(one, other):

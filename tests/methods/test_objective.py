@@ -33,6 +33,11 @@ METHODS = [
     [{"name": "forward", "volume": 0.1, "trace": 0.1}],
     [{"name": "forward", "confusion": "held_out"}],
     ["forward", "dice"],
+    ["co_teaching"],
+    [{"name": "co_teaching", "forget": 0.3, "level": "region", "region": 3}],
+    [{"name": "co_teaching", "forget": 0.3, "level": "image"}],
+    ["jocor"],
+    [{"name": "jocor", "forget": 0.3}, "dice"],
     ["kms", "nr_dice", {"name": "elr", "decay": 0.995}],
 ]
 GRIDS = [(2, 9, 7), (1, 5, 6, 4)]
@@ -44,6 +49,11 @@ def example(grid, num_classes, seed=0, dtype=torch.float32):
     teacher = torch.randn(grid[0], num_classes, *grid[1:], generator=g, dtype=dtype).softmax(1)
     mask = torch.randint(0, num_classes, grid, generator=g)
     return logits, teacher, mask
+
+
+def seen_by(objective, logits, teacher):
+    """One network, or two that are not equally sure."""
+    return [Output(logits * 0.8**n, teacher=teacher) for n in range(objective.needs.networks)]
 
 
 @pytest.mark.parametrize("methods", METHODS, ids=str)
@@ -61,7 +71,7 @@ class TestEveryMethod:
             (logits, teacher),
             (torch.where(ignored, other_logits, logits), torch.where(ignored, other_teacher, teacher)),
         ]:
-            result = objective(Output(z, teacher=t), {"mask": mask})
+            result = objective(seen_by(objective, z, t), {"mask": mask})
             results.append((result.loss.detach(), result.target, result.weight, result.label_error))
         for first, second in zip(*results, strict=True):
             assert torch.equal(first, second)
@@ -80,7 +90,8 @@ class TestEveryMethod:
             logits = (logits.detach().sign() * 1e4).requires_grad_()
             teacher = logits.detach().softmax(1)
         z = logits.to(torch.bfloat16) if case == "bfloat16" else logits
-        loss = Objective(methods, num_classes)(Output(z, teacher=teacher), {"mask": mask}).loss
+        objective = Objective(methods, num_classes)
+        loss = objective(seen_by(objective, z, teacher), {"mask": mask}).loss
         loss.backward()
         assert torch.isfinite(loss)
         assert torch.isfinite(logits.grad).all()
@@ -89,9 +100,9 @@ class TestEveryMethod:
         logits, teacher, mask = example(grid, num_classes)
         order = torch.randperm(num_classes, generator=torch.Generator().manual_seed(2))
         objective = Objective(methods, num_classes)
-        first = objective(Output(logits, teacher=teacher), {"mask": mask})
+        first = objective(seen_by(objective, logits, teacher), {"mask": mask})
         inverse = order.argsort()
-        second = objective(Output(logits[:, order], teacher=teacher[:, order]), {"mask": inverse[mask]})
+        second = objective(seen_by(objective, logits[:, order], teacher[:, order]), {"mask": inverse[mask]})
         torch.testing.assert_close(first.loss, second.loss)
         torch.testing.assert_close(first.target[:, order], second.target)
         torch.testing.assert_close(first.label_error, second.label_error)
@@ -100,10 +111,10 @@ class TestEveryMethod:
         logits, teacher, mask = example((4, *grid[1:]), num_classes)
         mask[0, ..., :4] = 255
         objective = Objective(methods, num_classes)
-        whole = objective(Output(logits, teacher=teacher), {"mask": mask}).loss
+        whole = objective(seen_by(objective, logits, teacher), {"mask": mask}).loss
         context = Context(n_valid=float((mask != 255).sum()), n_images=4)
         parts = [
-            objective(Output(logits[s], teacher=teacher[s]), {"mask": mask[s]}, context=context).loss
+            objective(seen_by(objective, logits[s], teacher[s]), {"mask": mask[s]}, context=context).loss
             for s in (slice(0, 1), slice(1, 4))
         ]
         torch.testing.assert_close(whole, sum(parts))
@@ -112,7 +123,8 @@ class TestEveryMethod:
         _, _, mask = example(grid, num_classes)
         logits = (20.0 * torch.nn.functional.one_hot(mask, num_classes).movedim(-1, 1).float()).requires_grad_()
         teacher = logits.detach().softmax(1)
-        result = Objective(methods, num_classes)(Output(logits, teacher=teacher), {"mask": mask})
+        objective = Objective(methods, num_classes)
+        result = objective(seen_by(objective, logits, teacher), {"mask": mask})
         assert result.label_error.max() < 0.05
         if "label_smoothing" not in str(methods):
             assert result.terms.supervised < 0.05

@@ -72,7 +72,7 @@ def held_out(folder, config):
     with torch.no_grad():
         for k in range(len(windows)):
             batch = collate([windows[k]])
-            score.add(model.system.network(batch["image"]), batch["mask"])
+            score.add(model.system.networks[0](batch["image"]), batch["mask"])
     return score.value()
 
 

@@ -42,7 +42,7 @@ def test_a_run_that_fails_says_why_in_one_line_and_ends_the_others(tiny, tmp_pat
 
 def test_a_system_s_teacher_averages_the_statistics_of_its_norms(tiny, tmp_path):
     state = weights(train(tiny("training.epochs=1", "method=kms"), tmp_path / "run", quiet=True))
-    name = next(key for key in state if key.startswith("teacher.") and key.endswith("running_mean"))
-    now, averaged = state["network." + name.removeprefix("teacher.")], state[name]
+    name = next(key for key in state if key.startswith("teachers.") and key.endswith("running_mean"))
+    now, averaged = state["networks." + name.removeprefix("teachers.")], state[name]
     assert not torch.equal(now, averaged)
     assert averaged.abs().max() > 0

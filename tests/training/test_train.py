@@ -39,9 +39,9 @@ def log_without_time(folder):
 def robust(tiny, tmp_path_factory):
     """The configuration with everything that could break exactness, and its uninterrupted run.
 
-    A teacher, a memory, what held-out labels say, and a parameter of a method's own.
+    Two networks with their teachers, a memory, what held-out labels say, and a parameter of a method's own.
     """
-    config = tiny("method=[kms, tloss]", "noise=kms(0.3)", "training.epochs=4")
+    config = tiny("method=[{name: kms, peers: true}, tloss]", "noise=kms(0.3)", "training.epochs=4")
     return config, train(config, tmp_path_factory.mktemp("whole") / "run", quiet=True)
 
 
@@ -126,7 +126,7 @@ def test_a_run_killed_after_it_began_to_remember_resumes_to_the_same_bits(robust
 
 def test_what_is_remembered_changes_the_result(robust, tiny, tmp_path):
     _, folder = robust
-    alone = tiny("method=[{name: kms, ensemble: 0.0}, tloss]", "noise=kms(0.3)", "training.epochs=4")
+    alone = tiny("method=[{name: kms, peers: true, ensemble: 0.0}, tloss]", "noise=kms(0.3)", "training.epochs=4")
     other = weights(train(alone, tmp_path / "run", quiet=True))
     assert any(not torch.equal(a, b) for a, b in zip(weights(folder).values(), other.values(), strict=True))
 
@@ -166,9 +166,9 @@ def test_a_start_that_fails_leaves_nothing_in_the_way_of_the_next(tiny, tmp_path
     [
         [],
         ["method=kms", "method.start=0", "noise=kms(0.3)"],
-        ["method=forward", "method.lr=0.1", "method.trace=0.1", "noise=kms(0.3)"],
+        ["method=[co_teaching, {name: tloss, lr: 0.1}]", "noise=kms(0.3)"],
     ],
-    ids=["plain", "kms", "forward"],
+    ids=["plain", "kms", "two networks"],
 )
 def test_two_processes_on_gloo_equal_one_with_the_joint_batch(tiny, tmp_path, method):
     # Group norm: batch statistics would differ between ranks. Photometric noise and crops are keyed by position.
@@ -292,7 +292,9 @@ def test_a_loaded_run_maps_raw_values_to_logits(robust):
     raw = torch.full((1, model.channels, 40, 24), 1000.0)
     scaled = (raw - model.offset.view(1, -1, 1, 1)) / model.scale.view(1, -1, 1, 1)
     with torch.no_grad():
-        torch.testing.assert_close(model(raw), model.system.network(scaled))
+        each = [network(scaled).softmax(1) for network in model.system.networks]
+        torch.testing.assert_close(model(raw).softmax(1), sum(each) / 2)
+        assert not torch.equal(*each)
     assert model.classes == ["background", "field"]
     fill = torch.tensor(model.fill).view(1, -1, 1, 1)
     assert ((fill - model.offset.view(1, -1, 1, 1)).abs() < 1e-3).all()

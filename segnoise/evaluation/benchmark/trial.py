@@ -177,7 +177,7 @@ def _cost(trained: Sequence[_Trained]) -> dict[str, Any]:
 
 
 def _parameters(models: Sequence[Model]) -> int:
-    return sum(p.numel() for model in models for p in model.system.network.parameters())
+    return sum(p.numel() for model in models for p in model.system.networks.parameters())
 
 
 def _device(config: Config) -> str:
