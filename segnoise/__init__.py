@@ -24,6 +24,7 @@ __all__ = [
     "error_map",
     "kms",
     "load",
+    "methods",
     "metrics",
     "noise",
     "polygonize",
@@ -44,7 +45,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("kms", "metrics", "noise"):
+    if name in ("kms", "methods", "metrics", "noise"):
         return importlib.import_module(f"segnoise.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'segnoise' has no attribute {name!r}")

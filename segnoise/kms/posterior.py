@@ -89,7 +89,7 @@ def kms_posterior(
         grid = evidence.shape[1:]
         basis = _basis(grid, per_axis(rho, len(grid)), evidence)
         maps = (torch.empty_like(evidence) for _ in range(3))
-        found = Posterior._make([*maps, evidence.new_empty(len(evidence))])
+        found = Posterior._make([*maps, evidence.new_empty((len(evidence),))])
         size = _images_at_once(evidence)
         for start in range(0, len(evidence), size):
             group = Posterior._make(values[start : start + size] for values in found)

@@ -126,8 +126,8 @@ class Output:
 
     @cached_property
     def log_p(self) -> Float[Tensor, " B C *S"]:
-        """log softmax of the logits, float32, with gradient."""
-        return self.logits.float().log_softmax(1)
+        """log softmax of the logits, float32, with gradient; an ordinary tensor, whatever kind the logits are of."""
+        return self.logits.as_subclass(Tensor).float().log_softmax(1)  # type: ignore[attr-defined, no-any-return]
 
     @cached_property
     def p(self) -> Float[Tensor, " B C *S"]:
@@ -138,7 +138,7 @@ class Output:
     def teacher_p(self) -> Float[Tensor, " B C *S"] | None:
         """The teacher's probabilities, float32, without gradient."""
         p = self.teacher() if callable(self.teacher) else self.teacher
-        return None if p is None else p.detach().float()
+        return None if p is None else p.detach().as_subclass(Tensor).float()  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

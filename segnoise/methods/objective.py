@@ -170,6 +170,7 @@ class Objective(nn.Module):
         elif isinstance(outputs, Output):
             outputs = [outputs]
         ctx = context or Context(progress=progress)
+        batch = _ordinary(batch)
         supervision = self.supervise(outputs, batch, ctx)
         valid = batch["mask"] != IGNORE_INDEX
         supervised = torch.stack(
@@ -207,6 +208,7 @@ class Objective(nn.Module):
 
     def supervise(self, outputs: Sequence[Output], batch: Batch, ctx: Context) -> list[Supervision]:
         """The supervision alone: what an audit needs, with ``progress`` 1."""
+        batch = _ordinary(batch)
         mask = batch["mask"]
         valid = mask != IGNORE_INDEX
         largest = int(torch.where(valid, mask, 0).max()) if mask.numel() else 0
@@ -242,6 +244,11 @@ class Objective(nn.Module):
             )
             for s in supervision
         ]
+
+
+def _ordinary(batch: Batch) -> Batch:
+    """Tensors as such, not as MONAI's, which carry their affine through every operation."""
+    return {k: v.as_subclass(Tensor) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
 def label_error(

@@ -71,9 +71,17 @@ def test_the_tutorials_fields_are_valid_and_in_place(followed):
     assert simplified["area_ha"].min() >= 0.05
 
 
-def test_the_library_page_runs(tmp_path):
+@pytest.mark.parametrize(
+    ("page", "printed"),
+    [
+        ("library.md", "torch.Size([2, 64, 64])"),
+        ("loops.md", "torch.Size([2, 32, 32, 16])"),
+        ("methods.md", "tensor([1.0000, 1.0000, 0.5000, 0.5000, 0.5000, 0.5000, 1.0000, 1.0000]"),
+    ],
+)
+def test_the_examples_of_a_page_run(tmp_path, page, printed):
     script = tmp_path / "page.py"
-    script.write_text("\n".join(blocks("library.md", "python")))
+    script.write_text("\n".join(blocks(page, "python")))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "torch.Size([2, 64, 64])" in done.stdout
+    assert printed in done.stdout
