@@ -1,16 +1,22 @@
-"""Using a trained model: rasters larger than memory, plain images, and field polygons in one pass."""
+"""Using a trained model: rasters larger than memory, plain images, field polygons in one pass, and what it tells of
+labels: where they are wrong, and whether they lie beside the image.
+"""
 
+from segnoise.inference.alignment import Displacement, find_displacement, move_labels
 from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_array, map_label_errors, object_errors
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
 from segnoise.inference.images import predict_image
 from segnoise.inference.raster import predict_array, predict_raster
 
 __all__ = [
+    "Displacement",
     "ObjectErrors",
     "WrongLabels",
     "class_to_vectorise",
     "error_map_array",
+    "find_displacement",
     "map_label_errors",
+    "move_labels",
     "object_errors",
     "predict_array",
     "predict_fields",
