@@ -268,7 +268,7 @@ def test_a_correlation_is_learned_through_a_constraint_with_a_prior_of_gpytorch(
                 loss = loss - prior.log_prob(closure(module)).sum()
             loss.backward()
             optimiser.step()
-        (rho,) = (float(closure(module)) for _, module, _, closure, _ in field.named_priors())
+        (rho,) = (float(closure(module).detach()) for _, module, _, closure, _ in field.named_priors())
         return rho
 
     long = torch.from_numpy(sample_field((4000,), 0.3, generator(0, "prior")))
