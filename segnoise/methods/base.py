@@ -201,6 +201,17 @@ class Context:
         return self.world * values.sum() / (self.n_images or max(len(values), 1))
 
 
+def risen(progress: float, start: float, over: float) -> float:
+    """How far something has risen that is 0 until ``start`` and then rises to 1 over a fraction of training.
+
+    >>> risen(0.5, 0.4, 0.2), risen(0.3, 0.4, 0.2), risen(0.4, 0.4, 0.0)
+    (0.5, 0.0, 1.0)
+    """
+    if over == 0:
+        return float(progress >= start)
+    return min(max((progress - start) / over, 0.0), 1.0)
+
+
 class Method(nn.Module):
     """A way to learn from imperfect labels. Subclasses override the hooks they need.
 

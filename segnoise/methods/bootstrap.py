@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segnoise.errors import UserError
-from segnoise.methods.base import Batch, Context, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import Batch, Context, Method, Needs, Output, Supervision, Teacher, risen
 
 
 class BootstrapSoft(Method):
@@ -110,4 +110,4 @@ def _checked(beta: float, ramp: float) -> tuple[float, float]:
 
 def _share(beta: float, ramp: float, ctx: Context) -> float:
     """The share of the given label now."""
-    return beta if ctx.progress >= ramp else 1 - (1 - beta) * ctx.progress / ramp
+    return 1 - (1 - beta) * risen(ctx.progress, 0.0, ramp)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segnoise.errors import UserError
-from segnoise.methods.base import Batch, Context, Memory, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import Batch, Context, Memory, Method, Needs, Output, Supervision, Teacher, risen
 
 _AGREEMENT = 1 - 1e-4
 """What <p, t> is cut to, so that the logarithm stays finite."""
@@ -71,9 +71,7 @@ class ELR(Method):
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
-        if self.ramp == 0:
-            return self.full * float(progress >= self.start)
-        return self.full * min(max((progress - self.start) / self.ramp, 0.0), 1.0)
+        return self.full * risen(progress, self.start, self.ramp)
 
     def regularise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context

@@ -27,6 +27,7 @@ from segnoise.methods.base import (
     Output,
     Supervision,
     Teacher,
+    risen,
 )
 
 _SOLVERS = {"exact": kms_posterior, "elbo": published_posterior}
@@ -157,9 +158,7 @@ class KMS(Method):
 
     def strength(self, progress: float) -> float:
         """lambda at this point of training."""
-        if self.ramp == 0:
-            return float(progress >= self.start)
-        return min(max((progress - self.start) / self.ramp, 0.0), 1.0)
+        return risen(progress, self.start, self.ramp)
 
     def calibrate(self, channel: Channel) -> None:
         if self.needs.channel is not None:

@@ -222,7 +222,7 @@ class Objective(nn.Module):
                 f"logits {tuple(outputs[0].logits.shape)} do not fit {self.num_classes} classes and a mask "
                 f"{tuple(mask.shape)}"
             )
-        if len(outputs) < self._networks:
+        if self._networks > 1 and len(outputs) != self._networks:
             raise UserError(
                 f"method {' and '.join(self.names)}: learns from {self._networks} networks, but there is the output of "
                 f"{len(outputs)}; give a list with an Output of each"

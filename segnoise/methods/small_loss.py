@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d
 
 from segnoise.errors import UserError
-from segnoise.methods.base import Batch, Channel, Context, Output
+from segnoise.methods.base import Batch, Channel, Context, Output, risen
 
 Level = Literal["pixel", "region", "image"]
 
@@ -97,7 +97,7 @@ class SmallLoss(nn.Module):
         self._counts.mul_(_MEMORY).add_(ctx.over_ranks(seen))
 
     def _thresholds(self, progress: float) -> Float[Tensor, "V C"]:
-        share = 1 - self._forget * (min(progress / self.ramp, 1.0) if self.ramp else 1.0)
+        share = 1 - self._forget * risen(progress, 0.0, self.ramp)
         total = self._counts.sum(-1)
         wanted = (share * total).unsqueeze(-1)
         cumulated = self._counts.cumsum(-1)
