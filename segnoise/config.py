@@ -42,6 +42,12 @@ class Split(Section):
         "bracket (or all of it) matches the same text stay together, such as the slices of a patient",
     )
     seed: int | None = Field(None, ge=0, description="Seed of the deal; by default the run's own")
+    fold: str | None = Field(
+        None,
+        pattern=r"^[0-9]+/[0-9]+$",
+        description="PART/PARTS, such as 1/3: the test part is this part of all, for each of the parts in turn; "
+        "training and validation share the rest as their fractions say",
+    )
 
     @field_validator("group")
     @classmethod
@@ -56,6 +62,12 @@ class Split(Section):
     def _group_of_sources(self) -> Split:
         if self.group is not None and self.by != "source":
             raise ValueError(f"group goes with by: source, not by: {self.by}")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_of_what_is_dealt(self) -> Split:
+        if self.fold is not None and self.by == "table":
+            raise ValueError("fold goes with by: block or by: source; a table says what is what already")
         return self
 
     @model_validator(mode="after")
@@ -167,7 +179,7 @@ class MethodConfig(BaseModel):
     """A method by name; further keys are its own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str = Field(description="cross_entropy, gce or kms")
+    name: str = Field(description="A method, such as kms")
 
     @field_validator("name")
     @classmethod

@@ -9,6 +9,7 @@ import argparse
 import copy
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from segnoise.training.memory import FileMemory
 BATCH = 8
 VARIANTS: dict[str, dict[str, object]] = {
     "elr, memory": {"name": "elr", "memory": True},
+    "elr, every 2": {"name": "elr", "every": 2},
     "kms, teacher": {"name": "kms", "ensemble": 0.0},
     "kms, peers": {"name": "kms", "peers": True},
 }
@@ -56,10 +58,11 @@ def steps(side: int, folder: Path) -> dict[str, Callable[[], object]]:
         def step(
             system: System = system, optimiser: torch.optim.Optimizer = optimiser, context: Context = context
         ) -> None:
-            optimiser.zero_grad()
-            system(batch, context)["loss"].backward()
-            optimiser.step()
-            system.update_teacher(100)
+            for number in (100, 101):  # two, for what is done in every other one
+                optimiser.zero_grad()
+                system(batch, replace(context, step=number))["loss"].backward()
+                optimiser.step()
+                system.update_teacher(number)
 
         made[title] = step
     return made

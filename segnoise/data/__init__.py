@@ -21,7 +21,7 @@ from segnoise.data.resident import keep_in_memory
 from segnoise.data.sample import IGNORE_INDEX, Meta, Sample, collate
 from segnoise.data.scaling import Scaling, fit_scaling
 from segnoise.data.source import ArrayLabels, ArraySource, Labels, Source
-from segnoise.data.splits import Region, block_split, source_split, whole_regions
+from segnoise.data.splits import Fold, Region, block_split, parse_fold, source_split, whole_regions
 from segnoise.data.vectorlabels import VectorLabels, rasterize_instances, write_label_raster
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "ArrayLabels",
     "ArraySource",
     "FixedWindows",
+    "Fold",
     "ImageLabels",
     "ImageSource",
     "Labels",
@@ -57,6 +58,7 @@ __all__ = [
     "keep_in_memory",
     "orient",
     "pair_labels",
+    "parse_fold",
     "pixel_spacing",
     "rasterize_instances",
     "read_polygons",

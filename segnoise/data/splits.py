@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from segnoise.draws import generator
 from segnoise.errors import UserError
@@ -14,6 +15,8 @@ from segnoise.windows import Window
 
 # With this many blocks of twice the window a share of 5 % is still a block of its own; with fewer, blocks shrink.
 _ENOUGH = 20
+
+Unit = TypeVar("Unit")
 
 
 @dataclass(frozen=True, order=True)
@@ -24,16 +27,47 @@ class Region:
     window: Window
 
 
+@dataclass(frozen=True)
+class Fold:
+    """The ``part``-th of ``parts`` equal parts of the data, counted from 1; it is what the others are tested on."""
+
+    part: int
+    parts: int
+
+    def __str__(self) -> str:
+        return f"{self.part}/{self.parts}"
+
+
+def parse_fold(text: str) -> Fold:
+    """A fold as it is written: ``1/3`` is the first of three.
+
+    >>> parse_fold("2/3")
+    Fold(part=2, parts=3)
+
+    Raises UserError for what is not written so, and for a part that there is not.
+    """
+    match = re.fullmatch(r"\s*([0-9]+)\s*/\s*([0-9]+)\s*", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+        raise UserError(f"data.split.fold: {text!r} is not written PART/PARTS, such as 1/3 for the first of three")
+    return Fold(int(match[1]), int(match[2]))
+
+
 def block_split(
-    shapes: Sequence[Sequence[int]], window: Sequence[int], fractions: Mapping[str, float], seed: int
+    shapes: Sequence[Sequence[int]],
+    window: Sequence[int],
+    fractions: Mapping[str, float],
+    seed: int,
+    fold: Fold | None = None,
 ) -> dict[str, list[Region]]:
     """Cuts every source into blocks and deals whole blocks to the splits.
 
     A block's side is twice the window, or once where that gives fewer than 20 blocks; a remainder at the edge joins
     its neighbour, and a source smaller than the window is one block that reaches beyond it. Every window of a split
     lies inside a block of that split, so splits share no pixel. Each split with a fraction above 0 gets a block.
+    With ``fold`` the test blocks are that part of all, whatever the fraction ``test``: the parts of a number of folds
+    are together all blocks, and share none.
 
-    Raises UserError when there are fewer blocks than splits.
+    Raises UserError when there are fewer blocks than splits or folds.
 
     >>> split = block_split([(64, 64), (30, 70)], (32, 32), {"train": 0.5, "val": 0.25, "test": 0.25}, seed=0)
     >>> {name: len(regions) for name, regions in split.items()}
@@ -48,15 +82,14 @@ def block_split(
         if len(blocks) >= _ENOUGH:
             break
     size = " x ".join(str(w) for w in window)
-    counts = _deal(
-        len(blocks),
-        fractions,
+    advice = (
         f"blocks of a window's size ({size} px) in all scenes: {len(blocks)}; choose a smaller window, "
-        "give more scenes or split by scene",
+        "give more scenes or split by scene"
     )
     order = generator(seed, "block split").permutation(len(blocks)).tolist()
-    split = {}
-    for name, count in counts.items():
+    held, order, fractions = _hold_out(order, fractions, fold, advice)
+    split = {name: sorted(blocks[i] for i in rows) for name, rows in held.items()}
+    for name, count in _deal(len(order), fractions, advice).items():
         split[name] = sorted(blocks[i] for i in order[:count])
         order = order[count:]
     return split
@@ -68,13 +101,14 @@ def source_split(
     seed: int,
     given: Sequence[str | None] | None = None,
     group: str | None = None,
+    fold: Fold | None = None,
 ) -> dict[str, list[int]]:
     """Deals whole sources to the splits; returns the rows of each, in order.
 
     ``given`` names the split of each source where it is fixed (a table's column); the sources for which it is None
     are dealt by the fractions. With ``group``, a regular expression, the sources in whose names it matches the same
-    text (of its first bracket, if it has one) are dealt together, as the slices of one patient must be. The draw
-    depends on the names and not on their order.
+    text (of its first bracket, if it has one) are dealt together, as the slices of one patient must be. With ``fold``
+    the test sources are that part of those dealt. The draw depends on the names and not on their order.
 
     Raises UserError when there are fewer sources (or groups) than splits, and for a name in which ``group`` finds
     nothing.
@@ -97,9 +131,11 @@ def source_split(
     if units:
         what = "scenes to deal" if group is None else f"groups of sources by {group!r} to deal"
         advice = f"{what}: {len(units)}; give more scenes, or split by block"
-        held = {name: len(split[name]) for name in fractions}
         order = [units[i] for i in generator(seed, "source split").permutation(len(units))]
-        for name, count in _deal(len(units), fractions, advice, held).items():
+        test, order, fractions = _hold_out(order, fractions, fold, advice)
+        split |= {name: [row for unit in kept for row in unit] for name, kept in test.items()}
+        held = {name: len(split[name]) for name in fractions}
+        for name, count in _deal(len(order), fractions, advice, held).items():
             split[name] += [row for unit in order[:count] for row in unit]
             order = order[count:]
     return {name: sorted(rows) for name, rows in split.items()}
@@ -135,6 +171,20 @@ def _blocks(shape: Sequence[int], side: Sequence[int], window: Sequence[int]) ->
             edges.append(edges[-1] + block)
         axes.append(list(zip(edges, [*edges[1:], max(length, w)], strict=True)))
     return [Window(tuple(a for a, _ in spans), tuple(b - a for a, b in spans)) for spans in itertools.product(*axes)]
+
+
+def _hold_out(
+    order: list[Unit], fractions: Mapping[str, float], fold: Fold | None, advice: str
+) -> tuple[dict[str, list[Unit]], list[Unit], Mapping[str, float]]:
+    """What a fold takes as test, what is left in order, and the fractions of what is left."""
+    if fold is None:
+        return {}, order, fractions
+    if len(order) < fold.parts:
+        raise UserError(f"data.split.fold: {fold} of too little; {advice}")
+    rest = [unit for k, unit in enumerate(order) if k % fold.parts != fold.part - 1]
+    shares = {name: share for name, share in fractions.items() if name != "test"}
+    total = sum(shares.values())
+    return {"test": order[fold.part - 1 :: fold.parts]}, rest, {name: share / total for name, share in shares.items()}
 
 
 def _deal(

@@ -2,7 +2,7 @@
 labels: where they are wrong, and whether they lie beside the image.
 """
 
-from segnoise.inference.alignment import Displacement, find_displacement, move_labels
+from segnoise.inference.alignment import Displacement, find_common_displacement, find_displacement, move_labels
 from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_array, map_label_errors, object_errors
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
 from segnoise.inference.images import predict_image
@@ -14,6 +14,7 @@ __all__ = [
     "WrongLabels",
     "class_to_vectorise",
     "error_map_array",
+    "find_common_displacement",
     "find_displacement",
     "map_label_errors",
     "move_labels",

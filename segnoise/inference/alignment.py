@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,19 +76,44 @@ def find_displacement(probabilities: NDArray[Any], labels: NDArray[Any], radius:
     >>> [round(v) for v in found.vector], found.accepted
     ([3, -2], True)
     """
-    classes = _checked(probabilities, labels, radius)
-    outline = _outline(labels)
-    if not outline.any():
+    return find_common_displacement([(probabilities, labels)], radius)
+
+
+def find_common_displacement(images: Iterable[tuple[NDArray[Any], NDArray[Any]]], radius: int = 10) -> Displacement:
+    """One vector for several images whose labels lie beside them alike, such as the tiles of one sheet.
+
+    As :func:`find_displacement`, with the beliefs and labels of one image after the other; they need not have one size.
+
+    Raises:
+        UserError: as there.
+
+    >>> rng = np.random.default_rng(0)
+    >>> tiles = []
+    >>> for top in (4, 9, 14, 6):
+    ...     truth = np.zeros((32, 32), int)
+    ...     truth[top : top + 12, 8:20] = 1
+    ...     tiles.append((np.stack([1 - truth, truth]) * 0.8 + 0.1, np.roll(truth, 2, 1)))
+    >>> [round(v) for v in find_common_displacement(tiles, radius=4).vector]
+    [0, -2]
+    """
+    tables: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    known = along = dimensions = 0
+    for probabilities, labels in images:
+        classes = _checked(probabilities, labels, radius)
+        dimensions = labels.ndim
+        along += int(_outline(labels).sum())
+        known += int((labels != IGNORE_INDEX).sum())
+        tables += [_table(probabilities[:, *p], labels[p], classes, radius) for p in _parts(labels.shape, radius)]
+    if not along:
         raise UserError("labels: no two classes meet, so there is no outline to place")
-    tables = [_table(probabilities[:, *part], labels[part], classes, radius) for part in _parts(labels.shape, radius)]
     sums, counts = (np.stack(values) for values in zip(*tables, strict=True))
     total = _mean(sums.sum(0), counts.sum(0))
-    centre = (radius,) * labels.ndim
+    centre = (radius,) * dimensions
     best, vector = _peak(total)
-    gain = float((total[best] - total[centre]) * (labels != IGNORE_INDEX).sum() / outline.sum())
+    gain = float((total[best] - total[centre]) * known / along)
     kept = [k for k in range(len(sums)) if counts[k][centre] > 0]
     without = [_peak(_mean(sums.sum(0) - sums[k], counts.sum(0) - counts[k]))[1] for k in kept] if len(kept) > 1 else []
-    spread = (len(without) - 1) * np.var(without, axis=0) if without else np.full(labels.ndim, np.inf)
+    spread = (len(without) - 1) * np.var(without, axis=0) if without else np.full(dimensions, np.inf)
     error = np.sqrt(spread)
     length = float(np.linalg.norm(vector))
     unsure = float(np.linalg.norm(error))

@@ -29,6 +29,8 @@ class ELR(Method):
         decay: of the EMA teacher, or with ``memory`` of the belief of each pixel.
         memory: keep a belief for every pixel of the training sources, as published (``t <- decay t + (1 - decay) p`` at
             each visit), in the place of the teacher; no second forward pass.
+        every: the regulariser acts in every such step only, as many times as strong, so that its mean is the same and
+            the teacher's forward pass is paid for once in so many steps.
 
     Raises:
         UserError: for values outside these ranges.
@@ -55,6 +57,7 @@ class ELR(Method):
         ramp: float = 0.2,
         decay: float = 0.99,
         memory: bool = False,
+        every: int = 1,
     ) -> None:
         super().__init__()
         if strength is not None and strength < 0:
@@ -65,8 +68,12 @@ class ELR(Method):
             raise UserError(f"method.decay: {decay} is not in [0, 1)")
         if not isinstance(memory, bool):
             raise UserError(f"method.memory: {memory!r} is neither true nor false")
+        if not (isinstance(every, int) and every >= 1):
+            raise UserError(f"method.every: {every} is not a whole number of steps from 1")
+        if every > 1 and memory:
+            raise UserError("method.every: is for the teacher; what memory holds costs no forward pass")
         self.full = (7.0 if num_classes == 2 else 3.0) if strength is None else strength
-        self.start, self.ramp, self.decay = start, ramp, decay
+        self.start, self.ramp, self.decay, self.every = start, ramp, decay, every
         self.needs = Needs(memory={"belief": Memory(num_classes)}) if memory else Needs(Teacher(decay))
 
     def strength(self, progress: float) -> float:
@@ -76,8 +83,8 @@ class ELR(Method):
     def regularise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
     ) -> dict[str, Tensor]:
-        strength = self.strength(ctx.progress)
-        if strength == 0:
+        strength = self.every * self.strength(ctx.progress)
+        if strength == 0 or ctx.step % self.every:
             return {}
         valid = batch["mask"] < outputs[0].logits.shape[1]
         terms = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from segnoise.data import (
     fit_scaling,
     is_vector,
     pair_labels,
+    parse_fold,
     rasterize_instances,
     read_polygons,
     read_table,
@@ -57,7 +58,8 @@ class Prepared:
     """The data of a run.
 
     ``given`` are the labels that training and validation see, ``clean`` those before synthetic noise (None without
-    noise); ``regions`` are the boxes of each split, and ``records`` the noise records by split.
+    noise); ``regions`` are the boxes of each split, ``records`` the noise records by split, and ``files`` the user's
+    label file of each source.
     """
 
     sources: list[Source]
@@ -66,6 +68,7 @@ class Prepared:
     regions: dict[str, list[Region]]
     scaling: Scaling
     records: dict[str, list[dict[str, Any]]]
+    files: list[Path] = field(default_factory=list)
 
     @property
     def channels(self) -> int:
@@ -99,7 +102,7 @@ def prepare(config: Config, run: Run) -> Prepared:
         }
         with atomic_output(run.prepared, overwrite=True) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
-    return Prepared(sources, given, clean, regions, scaling, records)
+    return Prepared(sources, given, clean, regions, scaling, records, labels)
 
 
 def _pair(config: Config, run: Run) -> tuple[list[Path], list[Path], list[str | None]]:
@@ -180,13 +183,14 @@ def _split(config: Config, sources: Sequence[Source], given: Sequence[str | None
     split = config.data.split
     seed = config.seed if split.seed is None else split.seed
     fractions = {"train": 0.0, "val": 0.0, "test": 0.0} | {str(k): v for k, v in split.fractions.items()}
+    fold = None if split.fold is None else parse_fold(split.fold)
     if split.by == "block":
         window = (config.data.window,) * len(sources[0].shape)
-        return block_split([s.shape for s in sources], window, fractions, seed)
+        return block_split([s.shape for s in sources], window, fractions, seed, fold)
     if split.by == "table" and None in given:
         raise UserError("data.split.by: table needs labels given as a CSV table with the columns image, label, split")
     fixed = list(given) if split.by == "table" else None
-    chosen = source_split([s.name for s in sources], fractions, seed, fixed, split.group)
+    chosen = source_split([s.name for s in sources], fractions, seed, fixed, split.group, fold)
     window = (config.data.window,) * len(sources[0].shape)
     return {name: whole_regions(rows, [s.shape for s in sources], window) for name, rows in chosen.items()}
 

@@ -98,3 +98,6 @@ _WRITERS: dict[str, Callable[[GeoDataFrame, Path, str], None]] = {
     ".gpkg": _geopackage,
     ".parquet": _geoparquet,
 }
+
+POLYGON_SUFFIXES = tuple(_WRITERS)
+"""Of the formats that can be written."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segnoise.data import Region, block_split, source_split, whole_regions
+from segnoise.data import Fold, Region, block_split, parse_fold, source_split, whole_regions
 from segnoise.errors import UserError
 
 shapes_strategy = st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=3, max_size=6)
@@ -131,3 +131,36 @@ def test_a_group_that_matches_nothing_names_the_image():
 def test_fewer_groups_than_splits_are_refused():
     with pytest.raises(UserError, match=r"groups of sources by 'p.' to deal: 1; give more scenes"):
         source_split(["p1a", "p1b", "p1c"], {"train": 0.5, "val": 0.5}, 0, group="p.")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 5), st.integers(0, 9), st.booleans())
+def test_the_parts_of_folds_are_together_all_and_share_nothing(parts, seed, blocks):
+    fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+    def split(fold):
+        if blocks:
+            return block_split([(200, 130), (90, 210)], (20, 20), fractions, seed, fold)
+        return source_split([f"p{i // 2}_{i}" for i in range(30)], fractions, seed, group="p[0-9]+", fold=fold)
+
+    folds = [split(Fold(part, parts)) for part in range(1, parts + 1)]
+    everything = [unit for names in split(None).values() for unit in names]
+    assert sorted(unit for fold in folds for unit in fold["test"]) == sorted(everything)
+    for fold in folds:
+        assert sorted(unit for names in fold.values() for unit in names) == sorted(everything)
+        # Three quarters and a quarter of the rest, to two blocks or a pair of sources.
+        rest = len(fold["train"]) + len(fold["val"])
+        assert abs(len(fold["train"]) - 0.75 * rest) <= 2
+    sizes = [len(fold["test"]) for fold in folds]
+    assert max(sizes) - min(sizes) <= (1 if blocks else 2)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1/1", "1", "a/b", "1/2/3", ""])
+def test_a_fold_that_there_is_not_is_told(text):
+    with pytest.raises(UserError, match=r"data\.split\.fold"):
+        parse_fold(text)
+
+
+def test_more_folds_than_there_is_to_deal_are_told():
+    with pytest.raises(UserError, match=r"data\.split\.fold: 1/5 of too little"):
+        source_split(["a", "b", "c"], {"train": 0.5, "val": 0.5}, 0, fold=Fold(1, 5))

@@ -239,6 +239,31 @@ class TestELR:
         assert float(terms[2]["elr"]) == pytest.approx(float(terms[3]["elr"]), rel=1e-5)
 
 
+    def test_every_second_step_is_twice_as_strong_and_asks_the_teacher_half_as_often(self):
+        logits, mask = example(2)
+        asked = []
+
+        def teacher():
+            asked.append(1)
+            return logits.detach().softmax(1)
+
+        def term(every, step):
+            objective = Objective([{"name": "elr", "every": every}], 2)
+            context = Context(progress=1.0, step=step)
+            return objective(Output(logits, teacher=teacher), {"mask": mask}, context=context).terms.regularisers
+
+        whole = term(1, 7)["elr"]
+        asked.clear()
+        assert [term(2, step) == {} for step in (6, 7, 8, 9)] == [False, True, False, True]
+        torch.testing.assert_close(term(2, 8)["elr"], 2 * whole)
+        assert len(asked) == 3
+
+    @pytest.mark.parametrize("options", [{"every": 0}, {"every": 1.5}, {"every": 2, "memory": True}])
+    def test_every_is_a_number_of_steps_of_the_teacher(self, options):
+        with pytest.raises(UserError, match=r"method\.every"):
+            Objective([{"name": "elr", **options}], 2)
+
+
 class TestForward:
     def test_a_confusion_of_none_is_cross_entropy(self):
         logits, mask = example(3)
