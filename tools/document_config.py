@@ -17,15 +17,17 @@ SECTIONS = [
     ("", "The run", c.Config),
     ("data", "data, kind raster", c.RasterData),
     ("data", "data, kind images", c.ImageData),
+    ("data", "data, kind volume", c.VolumeData),
     ("data", "data, kind scenes", c.SceneData),
     ("data.split", "data.split", c.Split),
     ("data.scaling", "data.scaling", c.Scaling),
+    ("data.slices", "data.slices, of volumes", c.Slices),
     ("noise", "noise", c.NoiseConfig),
     ("network", "network", c.Network),
     ("method", "method", c.MethodConfig),
     ("training", "training", c.Training),
 ]
-SUBSECTIONS = {"data", "noise", "network", "method", "training", "split", "scaling"}
+SUBSECTIONS = {"data", "noise", "network", "method", "training", "split", "scaling", "slices"}
 
 
 def kind_of(annotation: Any) -> str:
@@ -64,7 +66,7 @@ def page() -> str:
         "A run is described by one YAML file. Keys can be changed on the command line:",
         "`segnoise train fields.yaml training.lr=3e-4 method=kms`. Paths in the file are relative to the file. An",
         "unknown key is an error that names the nearest known one. This page is made from the descriptions in",
-        "`segnoise/config.py` by `tools/document_config.py`.",
+        "`segnoise/config/` by `tools/document_config.py`.",
         "",
     ]
     for prefix, title, model in SECTIONS:

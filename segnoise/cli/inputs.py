@@ -38,7 +38,7 @@ def targets_of(inputs: list[Path], output: Path, suffix: str) -> list[Path]:
         return [output]
     if output.suffix and not output.is_dir():
         raise UserError(f"{output}: {len(inputs)} inputs need a folder as output, not a file")
-    stems = [path.stem for path in inputs]
+    stems = [path.name.removesuffix(".nii.gz") if path.name.endswith(".nii.gz") else path.stem for path in inputs]
     if len(set(stems)) < len(stems):
         raise UserError("inputs: two of them have the same name; predict them into different folders")
     output.mkdir(parents=True, exist_ok=True)

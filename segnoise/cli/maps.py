@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from segnoise.cli.console import bar, say
-from segnoise.cli.inputs import check_device, check_inputs, open_scene, targets_of
+from segnoise.cli.inputs import check_device, check_inputs, targets_of
 from segnoise.cli.options import Debug, Device, MinArea, Overlap, Overwrite, Quiet, Tolerance, Which, WindowSize
 from segnoise.errors import UserError
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder or a checkpoint file.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Rasters or images.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Rasters, images or volumes (files, DICOM folders).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A file; a folder for several inputs.")],
     scores: Annotated[bool, typer.Option("--scores", help="Also write probabilities (NAME_scores.tif).")] = False,
     window: WindowSize = None,
@@ -26,27 +26,39 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Predict whole rasters, wall to wall, in bounded memory.
+    """Predict whole rasters, wall to wall, in bounded memory; images; volumes, in their own geometry.
 
-    Example: `segnoise predict runs/fields scene.tif -o labels.tif`
+    Example: `segnoise predict runs/fields scene.tif -o labels.tif`, `segnoise predict runs/mr t1.nii.gz -o seg.nii.gz`
     """
-    from segnoise.inference import predict_image, predict_raster
+    from segnoise.inference import predict_image, predict_raster, predict_volume
     from segnoise.training import load
+    from segnoise.training.opening import open_image
 
     device = check_device(device)
     check_inputs(inputs)
     model = load(run, checkpoint)
-    plain = model.config.data.kind == "images"
+    kind = model.config.data.kind
+    plain = kind == "images"
     if plain and scores:
-        raise UserError("--scores: is for rasters; a run on plain images writes masks only")
-    targets = targets_of(inputs, output, ".png" if plain else ".tif")
+        raise UserError("--scores: is for rasters and volumes; a run on plain images writes masks only")
+    if kind == "volume" and (window is not None or overlap is not None):
+        raise UserError("--window, --overlap: are for maps and images; volumes go by the windows of the run")
+    targets = targets_of(inputs, output, {"images": ".png", "volume": ".nii.gz"}.get(kind, ".tif"))
+    beside: Path | None
     for path, target in zip(inputs, targets, strict=True):
         if plain:
             predict_image(
                 model, path, target, window=window, overlap=overlap, overwrite=overwrite, device=device
             )  # fmt: skip
+        elif kind == "volume":
+            stem = target.name.removesuffix(".gz").removesuffix(".nii")
+            beside = target.with_name(f"{stem}_scores.nii.gz") if scores else None
+            with bar(f"predict {path.name}", quiet) as progress:
+                predict_volume(
+                    model, path, target, scores=beside, overwrite=overwrite, device=device, progress=progress,
+                )  # fmt: skip
         else:
-            scene = open_scene(path)
+            scene = open_image(model.config.data, path)
             beside = target.with_name(f"{target.stem}_scores.tif") if scores else None
             with bar(f"predict {path.name}", quiet) as progress:
                 predict_raster(

@@ -15,6 +15,7 @@ from segnoise.data.geotiff import geotiff
 from segnoise.data.grid import describe_grid, pixel_spacing, same_grid
 from segnoise.data.image import ImageLabels, ImageSource
 from segnoise.data.pairing import Pair, find_images, is_vector, pair_labels, read_table
+from segnoise.data.perimage import PerImage
 from segnoise.data.polygons import read_polygons
 from segnoise.data.raster import RasterLabels, RasterSource, check_same_bands
 from segnoise.data.resident import keep_in_memory
@@ -35,6 +36,7 @@ __all__ = [
     "Labels",
     "Meta",
     "Pair",
+    "PerImage",
     "PhotometricDraw",
     "RasterLabels",
     "RasterSource",

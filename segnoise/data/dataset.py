@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from segnoise.data.augment import (
@@ -25,6 +26,8 @@ from segnoise.data.splits import Region
 from segnoise.draws import generator
 from segnoise.windows import Window
 from segnoise.windows.plan import starts
+
+_PLACES = 1000
 
 Key = tuple[int, int]
 """(epoch, position in the epoch)."""
@@ -96,7 +99,8 @@ class WindowDataset(Dataset[Sample]):
     ``samples_per_epoch`` asks for more, it goes round again in another order. A region with k windows along an axis
     has its possible starts cut into k equal stretches, one a window, and the start is drawn evenly in its stretch:
     over epochs every place in the region is as likely. With ``augment`` the window is also turned (a window that is
-    not square is only flipped); with ``photometric`` > 0 its light is changed by that strength.
+    not square is only flipped); with ``photometric`` > 0 its light is changed by that strength. With ``foreground``
+    that share of the windows holds, where their region has any, a pixel labelled other than 0, of a class drawn evenly.
 
     ``labels`` and ``clean`` (true labels, where known) go with ``sources`` row by row; ``regions`` name those rows.
     Labels of unobserved pixels are 255. Keys of a sample: ``image``, ``observed``, ``mask``, ``index``, ``window``
@@ -124,6 +128,7 @@ class WindowDataset(Dataset[Sample]):
         clean: Sequence[Labels] | None = None,
         augment: bool = False,
         photometric: float = 0.0,
+        foreground: float = 0.0,
         samples_per_epoch: int | None = None,
     ) -> None:
         self._reader = _Reader(sources, labels, clean, scaling)
@@ -132,6 +137,8 @@ class WindowDataset(Dataset[Sample]):
         self._seed = seed
         self._augment = augment
         self._photometric = photometric
+        self._foreground = foreground
+        self._places: dict[Region, list[NDArray[np.int64]]] = {}
         # (region, which window along each axis, how many along each axis)
         self._cells: list[tuple[Region, tuple[int, ...], tuple[int, ...]]] = []
         for region in self._regions:
@@ -158,6 +165,8 @@ class WindowDataset(Dataset[Sample]):
         ):
             slack = max(0, size - w) + 1
             start.append(corner + min(slack - 1, int((i + rng.random()) / k * slack)))
+        if self._foreground and rng.random() < self._foreground and (places := self._places_of(region)):
+            start = self._around(places[rng.integers(len(places))], region, rng)
         n = len(self._window)
         orientation: Orientation = tuple(range(1, n + 1))
         if self._augment:
@@ -169,6 +178,27 @@ class WindowDataset(Dataset[Sample]):
         if self._photometric:
             light = draw_photometric(rng, self._reader.sources[region.index].channels, self._photometric)
         return self._reader.sample(region.index, Window(tuple(start), self._window), orientation, light)
+
+    def _places_of(self, region: Region) -> list[NDArray[np.int64]]:
+        """By class but the first, places in a region that are labelled so: all, or a thousand of them."""
+        if region not in self._places:
+            labels = self._reader.labels[region.index].read(region.window)
+            rng = generator(self._seed, "foreground", region.index, *region.window.start)
+            found = []
+            for k in np.unique(labels[(labels != 0) & (labels != IGNORE_INDEX)]):
+                places = np.argwhere(labels == k)
+                found.append(rng.permutation(places)[:_PLACES] + np.array(region.window.start))
+            self._places[region] = found
+        return self._places[region]
+
+    def _around(self, places: NDArray[np.int64], region: Region, rng: np.random.Generator) -> list[int]:
+        """Where a window starts that holds one of the places, anywhere in it, and does not leave the region."""
+        place = places[rng.integers(len(places))]
+        start = []
+        for at, corner, size, w in zip(place, region.window.start, region.window.size, self._window, strict=True):
+            first, last = max(corner, int(at) - w + 1), min(int(at), corner + max(0, size - w))
+            start.append(int(rng.integers(first, last + 1)))
+        return start
 
     def _permutation(self, epoch: int, lap: int) -> list[int]:
         # Remembered only because drawing it anew for every sample would cost as much as the reading.

@@ -100,22 +100,21 @@ def source_split(
     fractions: Mapping[str, float],
     seed: int,
     given: Sequence[str | None] | None = None,
-    group: str | None = None,
+    groups: Sequence[str | None] | None = None,
     fold: Fold | None = None,
 ) -> dict[str, list[int]]:
     """Deals whole sources to the splits; returns the rows of each, in order.
 
     ``given`` names the split of each source where it is fixed (a table's column); the sources for which it is None
-    are dealt by the fractions. With ``group``, a regular expression, the sources in whose names it matches the same
-    text (of its first bracket, if it has one) are dealt together, as the slices of one patient must be. With ``fold``
-    the test sources are that part of those dealt. The draw depends on the names and not on their order.
+    are dealt by the fractions. Sources of one of the ``groups`` are dealt together, as the slices of one patient must
+    be; None is a group of its own. With ``fold`` the test sources are that part of those dealt. The draw depends on the
+    names and not on their order.
 
-    Raises UserError when there are fewer sources (or groups) than splits, and for a name in which ``group`` finds
-    nothing.
+    Raises UserError when there are fewer sources (or groups) than splits.
 
     >>> source_split(["a", "b", "c", "d"], {"train": 0.5, "val": 0.5}, seed=0, given=["val", None, None, "val"])
     {'train': [1, 2], 'val': [0, 3]}
-    >>> source_split(["p1_a", "p2_a", "p1_b", "p2_b"], {"train": 0.5, "val": 0.5}, seed=0, group="p[0-9]+")
+    >>> source_split(["p1_a", "p2_a", "p1_b", "p2_b"], {"train": 0.5, "val": 0.5}, seed=0, groups=["1", "2"] * 2)
     {'train': [1, 3], 'val': [0, 2]}
     """
     fixed = list(given) if given is not None else [None] * len(names)
@@ -126,10 +125,11 @@ def source_split(
     free = sorted((row for row, name in enumerate(fixed) if name is None), key=lambda row: (names[row], row))
     together: dict[str | int, list[int]] = {}
     for row in free:
-        together.setdefault(row if group is None else _group_of(names[row], group), []).append(row)
+        group = None if groups is None else groups[row]
+        together.setdefault(row if group is None else group, []).append(row)
     units = list(together.values())
     if units:
-        what = "scenes to deal" if group is None else f"groups of sources by {group!r} to deal"
+        what = "groups of sources to deal" if len(units) < len(free) else "scenes to deal"
         advice = f"{what}: {len(units)}; give more scenes, or split by block"
         order = [units[i] for i in generator(seed, "source split").permutation(len(units))]
         test, order, fractions = _hold_out(order, fractions, fold, advice)
@@ -139,15 +139,6 @@ def source_split(
             split[name] += [row for unit in order[:count] for row in unit]
             order = order[count:]
     return {name: sorted(rows) for name, rows in split.items()}
-
-
-def _group_of(name: str, group: str) -> str:
-    match = re.search(group, name)
-    if match is None:
-        raise UserError(
-            f"data.split.group: {group!r} matches nothing in the image name {name!r}; change the expression"
-        )
-    return match[1] if match.lastindex and match[1] is not None else match[0]
 
 
 def whole_regions(rows: Sequence[int], shapes: Sequence[Sequence[int]], window: Sequence[int]) -> list[Region]:

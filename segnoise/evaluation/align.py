@@ -76,8 +76,8 @@ def align_labels(
     """
     if isinstance(config.data, SceneData):
         raise UserError("data.kind: the labels of drawn scenes are exact; give raster or images")
-    if radius < 1 or 2 * radius + 2 > config.data.window:
-        raise UserError(f"--radius {radius}: at least 1, and below half of the window ({config.data.window} px)")
+    if radius < 1 or 2 * radius + 2 > min(config.data.sides):
+        raise UserError(f"--radius {radius}: at least 1, and below half of the window ({min(config.data.sides)} px)")
     try:
         (out / "labels").mkdir(parents=True, exist_ok=True)
     except OSError as error:

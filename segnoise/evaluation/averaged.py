@@ -23,6 +23,7 @@ class Averaged(nn.Module):
         self.models = nn.ModuleList(models)
         self.classes = models[0].classes
         self.window = models[0].window
+        self.sides, self.overlap = models[0].sides, models[0].overlap
         self.fill = models[0].fill
         self.channels = models[0].channels
 

@@ -103,7 +103,7 @@ def _back(source: Source) -> tuple[slice, ...]:
 
 
 def _beliefs(model: Model, source: Source, device: str) -> NDArray[np.float32]:
-    said, observed = predict_array(model, source, model.window, model.window // 4, device=device)
+    said, observed = predict_array(model, source, model.sides, model.overlap, device=device)
     said[:, ~observed] = np.nan
     return said
 

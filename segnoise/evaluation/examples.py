@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,11 @@ class Example:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A window read: its box, its part to show, and everything on its grid."""
+    """A window read: its box, its part to show, and everything on its grid.
+
+    Of a volume one slice is shown, ``depth`` along the last axis, as it is seen from the front or from below: the first
+    axis to the right, the second upwards.
+    """
 
     source: Source
     region: Region
@@ -61,6 +66,15 @@ class _Seen:
     observed: NDArray[np.bool_]
     given: NDArray[np.int64]
     clean: NDArray[np.int64] | None
+    depth: int | None = None
+
+    def view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """What is shown of an array on the window's grid, or of its channels."""
+        index: tuple[Any, ...] = (..., *self.shown)
+        if self.depth is None:
+            return array[index]
+        index = (*index[:-1], self.depth)
+        return np.rot90(array[index], axes=(-2, -1))
 
 
 def examples(
@@ -77,7 +91,7 @@ def examples(
         split: ``train``, ``val`` or ``test``.
         label_errors: add given label and label-error map beside the truth; otherwise the reference alone.
     """
-    chosen = _choose(prepared, split, models[-1][1].window, count, by_error=label_errors)
+    chosen = _choose(prepared, split, models[-1][1].sides, count, by_error=label_errors)
     windows = [_read(prepared, region) for region in chosen]
     if not windows:
         return []
@@ -85,12 +99,12 @@ def examples(
     return [_example(w, image, limits, models, label_errors) for w, image in zip(windows, images, strict=True)]
 
 
-def _choose(prepared: Prepared, split: str, side: int, count: int, by_error: bool) -> list[Region]:
+def _choose(prepared: Prepared, split: str, sides: tuple[int, ...], count: int, by_error: bool) -> list[Region]:
     """Windows near the quantiles of what makes them interesting, in the order of that."""
     boxes = [
         Region(region.index, w.shift(region.window.start))
         for region in prepared.regions[split]
-        for w in plan(region.window.size, (side,) * len(region.window.size))
+        for w in plan(region.window.size, sides)
     ]
     thinned = [boxes[i] for i in np.unique(np.linspace(0, len(boxes) - 1, min(_CANDIDATES, len(boxes))).astype(int))]
     ranked = []
@@ -117,7 +131,12 @@ def _read(prepared: Prepared, region: Region) -> _Seen:
     if prepared.clean is not None:
         clean = np.where(observed, prepared.clean[region.index].read(window), IGNORE_INDEX)
     shown = window.clip(source.shape).within(window)
-    return _Seen(source, region, shown, raw, observed, given, clean)
+    depth = None
+    if len(shown) == 3:
+        labels = given if clean is None else clean
+        objects = ((labels > 0) & (labels != IGNORE_INDEX)).sum((0, 1))
+        depth = int(objects.argmax()) if objects.any() else (shown[2].start + shown[2].stop) // 2
+    return _Seen(source, region, shown, raw, observed, given, clean, depth)
 
 
 def _images(windows: Sequence[_Seen], model: Model) -> tuple[list[NDArray[np.float32]], dict[int, NDArray[np.float64]]]:
@@ -152,16 +171,16 @@ def _example(
     models: Sequence[tuple[str, Model]],
     label_errors: bool,
 ) -> Example:
-    shown, where = (
-        seen.shown,
-        f"{seen.source.name}, row {seen.region.window.start[0]}, column {seen.region.window.start[1]}",
-    )
-    observed = seen.observed[shown]
-    colours = stretched(image[(slice(None), *shown)], observed, limits[seen.region.index])
+    start = seen.region.window.start
+    where = f"{seen.source.name}, row {start[0]}, column {start[1]}"
+    if seen.depth is not None:
+        where = f"{seen.source.name}, voxel {start[0]}, {start[1]}, slice {start[2] + seen.depth}"
+    observed = seen.view(seen.observed)
+    colours = stretched(seen.view(image), observed, limits[seen.region.index])
     pictures = [Picture("image", f"image at {where}", colour_uri(colours, _LONGEST))]
 
     def add(heading: str, labels: NDArray[np.int64], what: str) -> None:
-        pictures.append(Picture(heading, f"{what} at {where}", label_uri(labels[shown], _LONGEST)))
+        pictures.append(Picture(heading, f"{what} at {where}", label_uri(seen.view(labels), _LONGEST)))
 
     note, calibrated = "", True
     if seen.clean is not None:
@@ -177,15 +196,16 @@ def _example(
     if label_errors:
         name, model = models[-1]
         p, calibrated = label_error(model, seen.raw, seen.observed, seen.given)
-        known = (seen.given != IGNORE_INDEX)[shown]
-        uri = probability_uri(p[shown], known, _LONGEST)
+        known = seen.view(seen.given != IGNORE_INDEX)
+        uri = probability_uri(seen.view(p), known, _LONGEST)
         pictures.append(Picture("label error", f"label-error map of {name} at {where}", uri))
     return Example(where, note, observed.shape[1], observed.shape[0], pictures, calibrated)
 
 
 @torch.inference_mode()
 def _predict(model: Model, seen: _Seen) -> NDArray[np.int64]:
-    fill = np.asarray(model.fill, dtype=np.float32)[:, None, None]
+    fill = np.asarray(model.fill, dtype=np.float32)
+    fill = fill.reshape(-1, *(1 for _ in seen.observed.shape))
     image = np.where(seen.observed, seen.raw, fill)
     labels = model(torch.from_numpy(image)[None]).argmax(1)[0].numpy()
     return np.where(seen.observed, labels, IGNORE_INDEX)

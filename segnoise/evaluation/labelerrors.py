@@ -47,7 +47,7 @@ def label_errors(models: Sequence[Model], prepared: Prepared, device: str = "cpu
     config = models[0].config
     dataset = WindowDataset(
         prepared.sources, prepared.given, prepared.regions[split],
-        (config.data.window,) * len(prepared.sources[0].shape), prepared.scaling, seed=config.seed,
+        config.data.sides, prepared.scaling, seed=config.seed,
         clean=prepared.clean,
     ).fixed_windows()  # fmt: skip
     found = LabelErrors()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from segnoise.data import IGNORE_INDEX, Region, Source
 from segnoise.errors import UserError
@@ -121,7 +122,7 @@ def score_regions(
     calibration = Calibration()
     for done, region in enumerate(regions, 1):
         source = RegionSource(prepared.sources[region.index], region)
-        probabilities, observed = predict_array(model, source, model.window, model.window // 4, device=device)
+        probabilities, observed = predict_array(model, source, model.sides, model.overlap, device=device)
         truth = np.where(observed, truth_of[region.index].read(region.window), IGNORE_INDEX)
         valid = truth != IGNORE_INDEX
         prediction = probabilities.argmax(0)
@@ -147,6 +148,11 @@ def _objects(truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any
     total = ObjectCounts(0, 0, 0)
     valid = truth != IGNORE_INDEX
     boundary = classes.index("boundary") if "boundary" in classes else None
+    if truth.ndim != 2:
+        seen = np.where(valid, prediction, IGNORE_INDEX)
+        for k in range(1, len(classes)):
+            total += object_counts(ndimage.label(truth == k)[0], ndimage.label(seen == k)[0], valid)
+        return total
     for k in range(1, len(classes)):
         if k != boundary:
             a = label_instances(truth.astype(np.uint8), field=k, boundary=boundary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from segnoise.config import Config, ImageData, MethodConfig, RasterData, SceneData
+from segnoise.config import Config, MethodConfig, SceneData
 
 if TYPE_CHECKING:
     from segnoise.evaluation.runrecord import RunRecord
@@ -83,7 +83,7 @@ def data(record: RunRecord) -> str:
     if isinstance(described, SceneData):
         what = _count(described.count, "procedural scene")
         return f"{what} of {described.size} × {described.size} pixels{bands}"
-    kind = {RasterData: "scene", ImageData: "image"}[type(described)]
+    kind = {"raster": "scene", "images": "image"}.get(described.kind, described.kind)
     if not sources:
         return f"{kind}s {', '.join(described.images)}"
     listed = f" ({', '.join(sources[:3])}{', …' if len(sources) > 3 else ''})"

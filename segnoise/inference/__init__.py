@@ -1,5 +1,5 @@
-"""Using a trained model: rasters larger than memory, plain images, field polygons in one pass, and what it tells of
-labels: where they are wrong, and whether they lie beside the image.
+"""Using a trained model: rasters larger than memory, volumes, plain images, field polygons in one pass; and what it
+tells of labels: where they are wrong, and whether they lie beside the image.
 """
 
 from segnoise.inference.alignment import Displacement, find_common_displacement, find_displacement, move_labels
@@ -7,6 +7,7 @@ from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_arr
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
 from segnoise.inference.images import predict_image
 from segnoise.inference.raster import predict_array, predict_raster
+from segnoise.inference.volumes import predict_volume
 
 __all__ = [
     "Displacement",
@@ -23,5 +24,6 @@ __all__ = [
     "predict_fields",
     "predict_image",
     "predict_raster",
+    "predict_volume",
     "write_fields",
 ]

@@ -1,4 +1,4 @@
-"""Prediction of rasters larger than memory: overlapped windows, blended, streamed to a tiled GeoTIFF."""
+"""Prediction by overlapped windows, blended: in memory for images and volumes, streamed to a GeoTIFF for rasters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 from segnoise.data import IGNORE_INDEX, RasterSource, Source, geotiff
 from segnoise.errors import UserError
-from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing
+from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing, sides
 
 Progress = Callable[[int, int], None]
 
@@ -84,7 +84,9 @@ def predict_raster(
         writers = [stack.enter_context(_writer(labels_path, source, "uint8", 1, model))]
         if scores is not None:
             scores_path = stack.enter_context(atomic_output(scores, overwrite))
-        for rows, probabilities, observed in _bands(model, source, side, margin, batch_size, device, progress):
+        for rows, probabilities, observed in _slabs(
+            model, source, (side, side), (margin, margin), batch_size, device, progress
+        ):
             if scores is not None and len(writers) == 1:
                 writers.append(stack.enter_context(_writer(scores_path, source, "float32", len(probabilities), model)))
             labels = probabilities.argmax(0).astype(np.uint8)
@@ -97,59 +99,70 @@ def predict_raster(
 
 
 def predict_array(
-    model: nn.Module, source: Source, window: int, overlap: int, batch_size: int = 4, device: str = "cpu"
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Blended probabilities ``K H W`` and ``observed`` of a source that fits in memory."""
-    bands = list(_bands(model, source, window, overlap, batch_size, device, None))
-    return np.concatenate([p for _, p, _ in bands], axis=1), np.concatenate([o for _, _, o in bands], axis=0)
-
-
-def _bands(
     model: nn.Module,
     source: Source,
-    side: int,
-    overlap: int,
+    window: int | Sequence[int],
+    overlap: int | Sequence[int],
+    batch_size: int = 4,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Blended probabilities ``K *S`` and ``observed`` ``*S`` of an image or volume that fits in memory.
+
+    ``window`` and ``overlap`` are pixels along every axis, or along each.
+    """
+    axes = len(source.shape)
+    slabs = list(_slabs(model, source, sides(window, axes), sides(overlap, axes), batch_size, device, progress))
+    return np.concatenate([p for _, p, _ in slabs], axis=1), np.concatenate([o for _, _, o in slabs], axis=0)
+
+
+def _slabs(
+    model: nn.Module,
+    source: Source,
+    side: tuple[int, ...],
+    overlap: tuple[int, ...],
     batch_size: int,
     device: str,
     progress: Progress | None,
 ) -> Iterator[tuple[slice, NDArray[np.float32], NDArray[np.bool_]]]:
-    """Finished rows, top to bottom: their slice, probabilities ``K rows W`` and which pixels are observed."""
+    """What is finished along the first axis, in order: its slice, probabilities ``K n ...`` and which are observed."""
     shape = source.shape
-    windows = plan(shape, (side, side), overlap)
-    blend = Blend(shape, (side, side), overlap)
-    rows = sorted({w.start[0] for w in windows})
+    windows = plan(shape, side, overlap)
+    blend = Blend(shape, side, overlap)
+    begins = sorted({w.start[0] for w in windows})
     buffer: NDArray[np.float32] | None = None
-    observed = np.zeros((side, shape[1]), dtype=bool)
+    observed = np.zeros((side[0], *shape[1:]), dtype=bool)
     done = 0
     model = model.to(device).eval()
-    for k, top in enumerate(rows):
-        row = [w for w in windows if w.start[0] == top]
+    for k, begin in enumerate(begins):
+        row = [w for w in windows if w.start[0] == begin]
         for w, p, seen in _infer(model, source, row, batch_size, device):
             if buffer is None:
-                buffer = np.zeros((len(p), side, shape[1]), dtype=np.float32)
-            columns = slice(w.start[1], min(w.stop[1], shape[1]))
-            width = columns.stop - columns.start
-            buffer[:, :, columns] += (p * blend.weight(w))[:, :, :width]
-            observed[:, columns] |= seen[:, :width]
+                buffer = np.zeros((len(p), side[0], *shape[1:]), dtype=np.float32)
+            inside = w.clip(shape)
+            place = (slice(None), *inside.slices[1:])  # along the first axis the buffer is as long as the window
+            part = (slice(None), *inside.within(w)[1:])
+            buffer[(slice(None), *place)] += (p * blend.weight(w))[(slice(None), *part)]
+            observed[place] |= seen[part]
             done += 1
             if progress is not None:
                 progress(done, len(windows))
         assert buffer is not None
-        end = rows[k + 1] if k + 1 < len(rows) else shape[0]
-        finished = end - top
-        yield slice(top, end), buffer[:, :finished].copy(), observed[:finished].copy()
+        end = begins[k + 1] if k + 1 < len(begins) else shape[0]
+        finished = end - begin
+        yield slice(begin, end), buffer[:, :finished].copy(), observed[:finished].copy()
         buffer = _advance(buffer, finished, axis=1)
         observed = _advance(observed, finished, axis=0)
 
 
-def _advance(array: NDArray[Any], rows: int, axis: int) -> NDArray[Any]:
-    """The array moved up by some rows, with zeros below."""
+def _advance(array: NDArray[Any], steps: int, axis: int) -> NDArray[Any]:
+    """The array moved by some steps towards the start of an axis, with zeros after it."""
     moved = np.zeros_like(array)
-    keep = array.shape[axis] - rows
+    keep = array.shape[axis] - steps
     if keep > 0:
         index: list[slice] = [slice(None)] * array.ndim
         target, origin = list(index), list(index)
-        target[axis], origin[axis] = slice(0, keep), slice(rows, None)
+        target[axis], origin[axis] = slice(0, keep), slice(steps, None)
         moved[tuple(target)] = array[tuple(origin)]
     return moved
 
@@ -159,7 +172,8 @@ def _infer(
     model: nn.Module, source: Source, windows: Sequence[Window], batch_size: int, device: str
 ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.bool_]]]:
     """Probabilities of each window; the next batch is read while the model works on this one."""
-    fill = np.asarray(getattr(model, "fill", (0.0,) * source.channels), dtype=np.float32)[:, None, None]
+    fill = np.asarray(getattr(model, "fill", (0.0,) * source.channels), dtype=np.float32)
+    fill = fill.reshape(-1, *(1 for _ in source.shape))
     batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
 
     def read(batch: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -181,7 +195,7 @@ def _infer(
 @contextlib.contextmanager
 def _writer(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
     """A tiled, compressed GeoTIFF on the source's grid."""
-    geobox = source.geobox if isinstance(source, RasterSource) else None
+    geobox = getattr(source, "geobox", None)
     place = {} if geobox is None else {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     classes = getattr(model, "classes", None)
     with geotiff(

@@ -1,21 +1,29 @@
 """How good a segmentation is: one confusion-matrix core with one absent-class and one ignore rule, boundary
-and object scores, calibration, and how well label errors are found. Counts add up over windows and images.
+and object scores, surface distances and volumes with spacing, calibration, how well label errors are found, and
+intervals over patients. Counts add up over windows and images.
 """
 
+from segnoise.metrics.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
 from segnoise.metrics.boundary import BoundaryCounts, boundary_counts, boundary_f1
 from segnoise.metrics.calibration import Calibration, ece
 from segnoise.metrics.confusion import Score, confusion_matrix, scores
 from segnoise.metrics.detection import DetectionCurve, auroc, average_precision
 from segnoise.metrics.objects import ObjectCounts, object_counts, object_scores
+from segnoise.metrics.surface import SurfaceDistances, surface_distances, surface_scores
+from segnoise.metrics.volumes import volume_scores
 
 __all__ = [
     "BoundaryCounts",
     "Calibration",
     "DetectionCurve",
+    "Interval",
     "ObjectCounts",
     "Score",
+    "SurfaceDistances",
     "auroc",
     "average_precision",
+    "bootstrap_interval",
+    "bootstrap_intervals",
     "boundary_counts",
     "boundary_f1",
     "confusion_matrix",
@@ -23,4 +31,7 @@ __all__ = [
     "object_counts",
     "object_scores",
     "scores",
+    "surface_distances",
+    "surface_scores",
+    "volume_scores",
 ]

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from segnoise.config import Config
+from segnoise.config import Config, VolumeData
 from segnoise.data import Region, Sample, WindowDataset, collate, keep_in_memory
 from segnoise.draws import generator
 from segnoise.errors import UserError
@@ -187,11 +187,12 @@ class _Loop:
             self.sources,
             self.given,
             regions,
-            (data.window,) * len(self.sources[0].shape),
+            data.sides,
             self.scaling,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,
+            foreground=data.foreground if training and isinstance(data, VolumeData) else 0.0,
             samples_per_epoch=samples,
         )
 

@@ -70,7 +70,7 @@ class Model(nn.Module):
     """A trained run as a torch module: raw pixel values ``B C *S`` in, logits ``B K *S`` out.
 
     ``classes`` are the class names, ``fill`` the raw value per band to put where a pixel is not observed (it
-    becomes 0 after scaling), ``window`` the size it was trained on.
+    becomes 0 after scaling), ``sides`` the size it was trained on along each axis, ``window`` the smallest of them.
     """
 
     offset: Tensor
@@ -80,12 +80,18 @@ class Model(nn.Module):
         super().__init__()
         self.system = system
         self.classes = list(config.data.classes)
-        self.window = config.data.window
+        self.window = min(config.data.sides)
+        self.sides = config.data.sides
         self.config = config
         self.scaling = scaling
         self.source = source
         self.register_buffer("offset", torch.tensor(scaling.offset, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scaling.scale, dtype=torch.float32))
+
+    @property
+    def overlap(self) -> tuple[int, ...]:
+        """A quarter of a window, along each axis."""
+        return tuple(side // 4 for side in self.sides)
 
     @property
     def fill(self) -> tuple[float, ...]:

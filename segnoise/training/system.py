@@ -36,7 +36,7 @@ class System(nn.Module):
         if len(networks) != objective.needs.networks:
             raise ValueError(f"{len(networks)} networks, but {', '.join(objective.names)}: {objective.needs.networks}")
         # channels last is faster, see docs/performance.md
-        self.networks = nn.ModuleList(n.to(memory_format=torch.channels_last) for n in networks)
+        self.networks = nn.ModuleList(_in_order(n) for n in networks)
         self.objective = objective
         taught = [] if objective.needs.teacher is None else networks
         self.teachers = nn.ModuleList(copy.deepcopy(n).requires_grad_(False).eval() for n in taught)
@@ -108,6 +108,13 @@ class System(nn.Module):
                 kept.copy_(current)
 
 
+def _in_order(network: nn.Module) -> nn.Module:
+    """A network of 2-D convolutions in the order of memory that they are fastest with; others as they are."""
+    if any(p.dim() == 5 for p in network.parameters()):
+        return network
+    return network.to(memory_format=torch.channels_last)
+
+
 def channels_last(image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B C *S"]:
     """Images in the order in memory that convolutions are fastest with; volumes as they are."""
     return image.contiguous(memory_format=torch.channels_last) if image.dim() == 4 else image
@@ -139,6 +146,7 @@ def build_system(config: Config, in_channels: int, weights: bool = True) -> Syst
                 num_classes=len(config.data.classes),
                 encoder=config.network.encoder,
                 weights=config.network.weights if weights else None,
+                spatial_dims=config.data.dimensions,
                 **config.network.options,
             )
         )

@@ -4,6 +4,6 @@ windows without seams, and outputs that appear under their name only when whole.
 
 from segnoise.windows.atomic import atomic_output, refuse_existing
 from segnoise.windows.blend import Blend
-from segnoise.windows.plan import Window, plan
+from segnoise.windows.plan import Window, plan, sides
 
-__all__ = ["Blend", "Window", "atomic_output", "plan", "refuse_existing"]
+__all__ = ["Blend", "Window", "atomic_output", "plan", "refuse_existing", "sides"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segnoise.windows.plan import Window, starts
+from segnoise.windows.plan import Window, sides, starts
 
 
 def ramp(overlap: int) -> NDArray[np.float32]:
@@ -34,9 +34,12 @@ class Blend:
     True
     """
 
-    def __init__(self, shape: Sequence[int], window: Sequence[int], overlap: int) -> None:
+    def __init__(self, shape: Sequence[int], window: Sequence[int], overlap: int | Sequence[int]) -> None:
         self.shape = tuple(shape)
-        self._axes = [_axis_weights(n, w, min(overlap, w - 1)) for n, w in zip(self.shape, window, strict=True)]
+        overlaps = sides(overlap, len(self.shape))
+        self._axes = [
+            _axis_weights(n, w, min(o, w - 1)) for n, w, o in zip(self.shape, window, overlaps, strict=True)
+        ]
 
     def weight(self, window: Window) -> NDArray[np.float32]:
         """The weight of each pixel of a window of the plan, 0 beyond the grid."""

@@ -42,6 +42,21 @@ class Window:
         return Window(tuple(a + o for a, o in zip(self.start, offset, strict=True)), self.size)
 
 
+def sides(window: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    """The sides of a window: one number for all axes, or one for each.
+
+    >>> sides(64, 2), sides([48, 48, 16], 3)
+    ((64, 64), (48, 48, 16))
+
+    Raises ValueError for a number of sides that is neither 1 nor that of the axes.
+    """
+    if isinstance(window, int):
+        return (window,) * axes
+    if len(window) != axes:
+        raise ValueError(f"{len(window)} sides {tuple(window)} for {axes} axes")
+    return tuple(window)
+
+
 def starts(length: int, window: int, overlap: int) -> list[int]:
     """Where windows start along one axis: regular stride, the last one moved inward to end at the edge.
 

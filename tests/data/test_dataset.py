@@ -241,3 +241,41 @@ def test_real_fields_make_samples_with_metres_and_classes(shared_data):
     assert len(data) == 4
     assert sample["spacing"].tolist() == pytest.approx([2, 2], rel=0.01)
     assert set(sample["mask"].unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (20, 30, 24)])
+def test_a_share_of_windows_holds_an_object_of_a_class_drawn_evenly(shape):
+    labels = np.zeros(shape, np.uint8)
+    labels[(slice(2, 4),) * len(shape)] = 1  # small, and in a corner
+    labels[(slice(8, 20),) * len(shape)] = 2
+    sources = [ArraySource(np.zeros((1, *shape), np.float32))]
+    region = Region(0, Window((0,) * len(shape), shape))
+    window = (6,) * len(shape)
+
+    def held(share):
+        data = WindowDataset(
+            sources, [ArrayLabels(labels)], [region], window, Scaling((0.0,), (1.0,)), seed=3, foreground=share,
+            samples_per_epoch=300,
+        )  # fmt: skip
+        samples = [data[0, k] for k in range(300)]
+        assert all(torch.equal(data[0, k]["mask"], samples[k]["mask"]) for k in (0, 7))
+        for sample in samples:
+            start = sample["window"][: len(shape)].numpy()
+            assert (start >= 0).all()
+            assert (start + 6 <= shape).all()
+        return np.array([[bool((s["mask"] == k).any()) for k in (1, 2)] for s in samples])
+
+    always, never = held(1.0), held(0.0)
+    assert always.any(1).all()
+    assert 0.35 < always[:, 0].mean() < 0.75  # half of them for class 1, and some by chance
+    assert never[:, 0].mean() < 0.2
+    assert never.any(1).mean() < held(0.5).any(1).mean() < 1
+
+
+def test_a_region_without_objects_is_visited_as_ever():
+    shape = (40, 40)
+    sources = [ArraySource(np.zeros((1, *shape), np.float32))]
+    region = Region(0, Window((0, 0), shape))
+    empty = ArrayLabels(np.full(shape, 255, np.uint8))
+    data = WindowDataset(sources, [empty], [region], (8, 8), Scaling((0.0,), (1.0,)), seed=0, foreground=1.0)
+    assert len({tuple(data[0, k]["window"].tolist()) for k in range(len(data))}) > 10

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 
 from segnoise.config import make_config
+from segnoise.errors import UserError
 from segnoise.training import Run, prepare
 
 
@@ -53,3 +54,8 @@ def test_slices_of_a_patient_stay_on_one_side(photographs):
     assert sum(len(boxes) for boxes in dealt.values()) == 24
     assert not patients["train"] & patients["val"]
     assert not patients["train"] & patients["test"]
+
+
+def test_a_group_that_matches_nothing_names_the_image(photographs):
+    with pytest.raises(UserError, match=r"data\.split\.group: 'q\[0-9\]' matches nothing in the image name 'p0_0'"):
+        regions(photographs, "run", split={"group": "q[0-9]"})

@@ -1,0 +1,206 @@
+"""From the section ``data`` to images and their labels as they were given: one opener for each kind of data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from segnoise.config import Config, DataSection, ImageData, RasterData, SceneData, VolumeData
+from segnoise.data import (
+    ArrayLabels,
+    ImageLabels,
+    ImageSource,
+    Labels,
+    PerImage,
+    RasterLabels,
+    RasterSource,
+    Source,
+    VectorLabels,
+    check_same_bands,
+    find_images,
+    is_vector,
+    pair_labels,
+    read_polygons,
+    read_table,
+    write_label_raster,
+)
+from segnoise.errors import UserError
+from segnoise.training.run import Run
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image of a run and its labels, as the user gave them.
+
+    ``image`` and ``file`` are where they lie, ``place`` the grid of a map on the Earth or the affine of a volume;
+    ``polygons`` are the labels of a map that were drawn as such; ``group`` is what no split may cut, such as a patient,
+    and ``split`` the part that a table states.
+    """
+
+    image: Path
+    file: Path
+    source: Source
+    labels: Labels
+    place: GeoBox | NDArray[np.float64] | None = None
+    polygons: gpd.GeoDataFrame | None = None
+    group: str | None = None
+    split: str | None = None
+
+    @property
+    def grid(self) -> GeoBox:
+        """Where the pixels of a 2-D image lie."""
+        return self.place if isinstance(self.place, GeoBox) else GeoBox(self.source.shape, Affine.identity(), None)
+
+    @property
+    def suffix(self) -> str:
+        """Of files with labels of this image."""
+        return ".nii.gz" if len(self.source.shape) == 3 else ".tif"
+
+    def write(self, labels: NDArray[np.uint8], path: Path) -> None:
+        """Writes labels of this image as a file that lies where it lies."""
+        if labels.ndim == 2:
+            write_label_raster(ArrayLabels(labels), self.grid, path, overwrite=True)
+            return
+        from segnoise.data.volume import write_volume
+
+        assert isinstance(self.place, np.ndarray)
+        write_volume(path, labels, self.place, overwrite=True)
+
+    def reread(self, path: Path, num_classes: int) -> Labels:
+        """The labels in a file that was written so."""
+        if len(self.source.shape) == 2:
+            return RasterLabels(path, num_classes)
+        from segnoise.data.volume import VolumeLabels
+
+        return VolumeLabels(path, num_classes)
+
+
+def open_data(config: Config, run: Run) -> list[Opened]:
+    """Every image of a run with its labels; label values are checked, so that a mistake is told before training.
+
+    Raises:
+        UserError: for every mistake in paths, formats, grids and classes, with one line.
+    """
+    data = config.data
+    opened = _OPENERS[type(data)](data, run)
+    check_same_bands([item.source for item in opened])
+    return [_grouped(item, data.split.group) for item in opened]
+
+
+def open_image(data: DataSection, path: Path) -> Source:
+    """One image as the networks of a run see it: its bands, its place, its scaling."""
+    if isinstance(data, VolumeData):
+        from segnoise.training.volumes import open_volume_source
+
+        return open_volume_source(data, [path])
+    if isinstance(data, ImageData):
+        return _scaled(data, ImageSource(path))
+    scene = RasterSource(path, data.bands if isinstance(data, RasterData) else None)
+    scene.require_crs()
+    return _scaled(data, scene)
+
+
+def _scaled(data: DataSection, source: Any) -> Any:
+    """Scaled by its own values where the configuration says so."""
+    if data.scaling.per == "set":
+        return source
+    return PerImage(source, data.scaling.kind, data.scaling.divide)
+
+
+def _grouped(item: Opened, pattern: str | None) -> Opened:
+    if pattern is None:
+        return item
+    match = re.search(pattern, item.source.name)
+    if match is None:
+        name = item.source.name
+        raise UserError(
+            f"data.split.group: {pattern!r} matches nothing in the image name {name!r}; change the expression"
+        )
+    group = match[1] if match.lastindex and match[1] is not None else match[0]
+    return replace(item, group=group)
+
+
+def _rasters(data: RasterData, run: Run) -> list[Opened]:
+    images, labels, splits = _pairs(data)
+    return [_map(data, *pair) for pair in zip(images, labels, splits, strict=True)]
+
+
+def _scenes(data: SceneData, run: Run) -> list[Opened]:
+    """Procedural scenes in the run's folder."""
+    from segnoise.data.scenes import field_scene
+
+    opened = []
+    for k in range(data.count):
+        folder = run.folder / "scenes" / f"{data.seed + k:04d}"
+        if not (folder / "fields.gpkg").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            field_scene(data.size, data.seed + k).save(folder)
+        opened.append(_map(data, folder / "scene.tif", folder / "fields.gpkg", None))
+    return opened
+
+
+def _map(data: RasterData | SceneData, image: Path, file: Path, split: str | None) -> Opened:
+    scene = RasterSource(image, data.bands if isinstance(data, RasterData) else None)
+    geobox = scene.require_crs()
+    classes = len(data.classes)
+    if not is_vector(file):
+        raster = RasterLabels(file, classes, like=scene)
+        raster.check()
+        return Opened(image, file, _scaled(data, scene), raster, geobox, split=split)
+    if classes > 3:
+        raise UserError(
+            f"data.classes: polygons ({file.name}) give 2 classes (background, field) or 3 (and boundary), "
+            f"not {classes}"
+        )
+    polygons = read_polygons(file, geobox)
+    labels = VectorLabels(polygons, geobox, classes, data.edge_px)
+    return Opened(image, file, _scaled(data, scene), labels, geobox, polygons, split=split)
+
+
+def _images(data: ImageData, run: Run) -> list[Opened]:
+    opened = []
+    for image, file, split in zip(*_pairs(data), strict=True):
+        source = ImageSource(image)
+        masks = ImageLabels(file, len(data.classes), like=source)
+        masks.check()
+        opened.append(Opened(image, file, _scaled(data, source), masks, split=split))
+    return opened
+
+
+def _volumes(data: VolumeData, run: Run) -> list[Opened]:
+    from segnoise.training.volumes import open_volumes
+
+    return [
+        Opened(item.image, item.file, item.source, item.labels, item.affine, group=item.group, split=item.split)
+        for item in open_volumes(data)
+    ]
+
+
+def _pairs(data: RasterData | ImageData) -> tuple[list[Path], list[Path], list[str | None]]:
+    """Image paths, label paths, and the split that a table states for each."""
+    base = Path.cwd()  # paths in a configuration are absolute already
+    images = find_images(data.images, base)
+    labels = pair_labels(images, data.labels, base)
+    return images, labels, splits_of(data.labels, images)
+
+
+def splits_of(labels: str | Sequence[str] | None, images: Sequence[Path]) -> list[str | None]:
+    """The split that a table of labels states for each image; None without a table."""
+    given: dict[Path, str | None] = {}
+    if isinstance(labels, str) and labels.lower().endswith(".csv"):
+        given = {pair.image.resolve(): pair.split for pair in read_table(labels)}
+    return [given.get(image.resolve()) for image in images]
+
+
+_OPENERS: dict[type, Callable[[Any, Run], list[Opened]]] = {
+    RasterData: _rasters, SceneData: _scenes, ImageData: _images, VolumeData: _volumes
+}  # fmt: skip
