@@ -18,6 +18,8 @@ SECTIONS = [
     ("data", "data, kind raster", c.RasterData),
     ("data", "data, kind images", c.ImageData),
     ("data", "data, kind volume", c.VolumeData),
+    ("data", "data, kind fundus", c.FundusData),
+    ("data", "data, kind oct", c.OctData),
     ("data", "data, kind scenes", c.SceneData),
     ("data.split", "data.split", c.Split),
     ("data.scaling", "data.scaling", c.Scaling),

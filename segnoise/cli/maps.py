@@ -38,17 +38,18 @@ def predict(
     check_inputs(inputs)
     model = load(run, checkpoint)
     kind = model.config.data.kind
-    plain = kind == "images"
+    plain = kind in ("images", "fundus", "oct")
     if plain and scores:
         raise UserError("--scores: is for rasters and volumes; a run on plain images writes masks only")
     if kind == "volume" and (window is not None or overlap is not None):
         raise UserError("--window, --overlap: are for maps and images; volumes go by the windows of the run")
-    targets = targets_of(inputs, output, {"images": ".png", "volume": ".nii.gz"}.get(kind, ".tif"))
+    targets = targets_of(inputs, output, ".png" if plain else {"volume": ".nii.gz"}.get(kind, ".tif"))
     beside: Path | None
     for path, target in zip(inputs, targets, strict=True):
         if plain:
             predict_image(
-                model, path, target, window=window, overlap=overlap, overwrite=overwrite, device=device
+                model, open_image(model.config.data, path), target, window=window, overlap=overlap,
+                overwrite=overwrite, device=device,
             )  # fmt: skip
         elif kind == "volume":
             stem = target.name.removesuffix(".gz").removesuffix(".nii")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segnoise.cli.datasets import data
 from segnoise.cli.labels import align, card, corrupt
 from segnoise.cli.maps import fields, polygons, predict
 from segnoise.cli.runs import evaluate, train
@@ -43,6 +44,7 @@ def _root(
 
 for command in (train, evaluate, predict, fields, polygons, corrupt, card, align, demo, benchmark):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def main() -> None:

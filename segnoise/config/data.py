@@ -209,6 +209,47 @@ class VolumeData(_Windows):
         return self
 
 
+class FundusData(_Windows):
+    """Photographs of the retina in the folders of a public set, or plain folders."""
+
+    kind: Literal["fundus"] = Field(description="Photographs of the retina")
+    folder: str = Field(description="The folder of the set")
+    layout: Literal["auto", "drive", "chase", "refuge", "plain"] = Field(
+        "auto", description="How it is laid out; plain: images/ with masks/ or labels/, and fov/ if there is one"
+    )
+    observer: Literal[1, 2] = Field(1, description="Whose vessels (DRIVE, CHASE_DB1)")
+    values: dict[int, int] | None = Field(
+        None, description="For plain masks of grey values: which value is which class, such as {0: 0, 255: 1}"
+    )
+    derive_fov: bool = Field(False, description="Find the field of view where no file tells it; outside is unknown")
+    classes: list[str] = Field(
+        ["background", "vessel"], min_length=2, max_length=255, description="Class names, as the set has them"
+    )
+    window: int = Field(256, ge=16, le=4096, description="Side of the training crops in pixels")
+    split: Split = Field(Split(by="source"), description="Training, validation and test parts, see below")
+
+
+class OctData(_Windows):
+    """Optical coherence tomography: B-scans of a public set, or plain folders of them."""
+
+    kind: Literal["oct"] = Field(description="OCT B-scans")
+    folder: str = Field(description="The folder of the set")
+    layout: Literal["duke", "retouch", "bscans", "olives"] = Field(
+        "bscans", description="How it is laid out; bscans: folders images and masks; olives has labels of images only"
+    )
+    target: Literal["fluid", "layers"] = Field("fluid", description="What Duke's labels show")
+    observer: Literal[1, 2] = Field(1, description="Whose labels (Duke)")
+    classes: list[str] = Field(
+        ["background", "fluid"], min_length=2, max_length=255, description="Class names, as the set has them"
+    )
+    window: int | tuple[int, int] = Field(
+        256, description="Sides of the training crops: one number, or depth and width"
+    )
+    augment: bool = Field(False, description="Flips and quarter turns; up and down differ in OCT")
+    split: Split = Field(Split(by="source"), description="Training, validation and test parts, see below")
+    scaling: Scaling = Field(Scaling(per="image"), description="From raw values to inputs, see below")
+
+
 class SceneData(_Windows):
     """Procedural field landscapes with exact truth; written into the run's folder as GeoTIFF and GeoPackage."""
 
@@ -223,8 +264,9 @@ class SceneData(_Windows):
     edge_px: Literal[1, 2] = Field(1, description="Width of the boundary class made from polygons")
 
 
-DataSection = RasterData | ImageData | VolumeData | SceneData
+DataSection = RasterData | ImageData | VolumeData | FundusData | OctData | SceneData
 
 KINDS: dict[str, type[Section]] = {
-    "raster": RasterData, "images": ImageData, "volume": VolumeData, "scenes": SceneData
+    "raster": RasterData, "images": ImageData, "volume": VolumeData, "fundus": FundusData, "oct": OctData,
+    "scenes": SceneData
 }  # fmt: skip

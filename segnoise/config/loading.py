@@ -64,7 +64,7 @@ def make_config(
         raise UserError(f"{where}: {_explain(error, content)}") from error
 
 
-_PATHS = (("data", "images"), ("data", "labels"), ("network", "weights"))
+_PATHS = (("data", "images"), ("data", "labels"), ("data", "folder"), ("network", "weights"))
 
 
 def _absolute(content: dict[str, Any], base: Path) -> dict[str, Any]:

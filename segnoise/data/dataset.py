@@ -41,6 +41,7 @@ class _Reader:
     labels: Sequence[Labels]
     clean: Sequence[Labels] | None
     scaling: Scaling
+    image_labels: Sequence[Sequence[float] | None] | None = None
 
     def __post_init__(self) -> None:
         for known in (self.labels, self.clean or self.labels):
@@ -81,9 +82,19 @@ class _Reader:
             "spacing": torch.tensor(spacing, dtype=torch.float32),
             "meta": Meta(source=source.name),
         }
+        told = None if self.image_labels is None else self.image_labels[index]
+        if told is not None:
+            sample["labels"] = self._of_image(told, window, source.shape)
         if self.clean is not None:
             sample["clean"] = self._label(self.clean[index], window, counts, orientation)
         return sample
+
+    @staticmethod
+    def _of_image(told: Sequence[float], window: Window, shape: tuple[int, ...]) -> torch.Tensor:
+        """What labels of the whole image say of a window: what is nowhere is not here, what is somewhere may be."""
+        values = torch.tensor(told, dtype=torch.float32)
+        whole = all(a <= 0 and b >= n for a, b, n in zip(window.start, window.stop, shape, strict=True))
+        return values if whole else torch.where(values > 0, torch.nan, values)
 
     @staticmethod
     def _label(
@@ -103,8 +114,10 @@ class WindowDataset(Dataset[Sample]):
     that share of the windows holds, where their region has any, a pixel labelled other than 0, of a class drawn evenly.
 
     ``labels`` and ``clean`` (true labels, where known) go with ``sources`` row by row; ``regions`` name those rows.
-    Labels of unobserved pixels are 255. Keys of a sample: ``image``, ``observed``, ``mask``, ``index``, ``window``
-    (start and size before turning), ``orientation``, ``spacing`` (turned), ``meta``, and ``clean`` where given.
+    Labels of unobserved pixels are 255. ``image_labels`` say of whole sources which classes are in them (1, 0, nan): as
+    ``labels`` of a sample, where a 1 is unknown unless the window holds the whole source. Keys of a sample: ``image``,
+    ``observed``, ``mask``, ``index``, ``window`` (start and size before turning), ``orientation``, ``spacing``
+    (turned), ``meta``, and ``clean`` and ``labels`` where given.
 
     >>> from segnoise.data.source import ArrayLabels, ArraySource
     >>> image, mask = np.arange(64.0).reshape(1, 8, 8), np.zeros((8, 8), dtype=np.uint8)
@@ -129,9 +142,10 @@ class WindowDataset(Dataset[Sample]):
         augment: bool = False,
         photometric: float = 0.0,
         foreground: float = 0.0,
+        image_labels: Sequence[Sequence[float] | None] | None = None,
         samples_per_epoch: int | None = None,
     ) -> None:
-        self._reader = _Reader(sources, labels, clean, scaling)
+        self._reader = _Reader(sources, labels, clean, scaling, image_labels)
         self._regions = list(regions)
         self._window = tuple(window)
         self._seed = seed

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
-from segnoise.data.geotiff import geotiff
 from segnoise.data.sample import IGNORE_INDEX
 from segnoise.data.source import Labels
 from segnoise.data.tiles import tiles
+from segnoise.data.writetiff import geotiff
 from segnoise.windows import Window, atomic_output
 
 # Pixels are always burnt in these squares of the scene, so that rounding at an edge cannot depend on the window.

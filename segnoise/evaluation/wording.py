@@ -10,6 +10,7 @@ from segnoise.config import Config, MethodConfig, SceneData
 if TYPE_CHECKING:
     from segnoise.evaluation.runrecord import RunRecord
 
+_KINDS = {"raster": "scene", "images": "image", "fundus": "photograph", "oct": "B-scan"}
 _NARROW = "\u202f"
 
 
@@ -83,9 +84,9 @@ def data(record: RunRecord) -> str:
     if isinstance(described, SceneData):
         what = _count(described.count, "procedural scene")
         return f"{what} of {described.size} × {described.size} pixels{bands}"
-    kind = {"raster": "scene", "images": "image"}.get(described.kind, described.kind)
+    kind = _KINDS.get(described.kind, described.kind)
     if not sources:
-        return f"{kind}s {', '.join(described.images)}"
+        return f"{kind}s {', '.join(getattr(described, 'images', [getattr(described, 'folder', '')]))}"
     listed = f" ({', '.join(sources[:3])}{', …' if len(sources) > 3 else ''})"
     return f"{_count(len(sources), kind)}{listed}{bands}"
 

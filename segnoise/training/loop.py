@@ -163,6 +163,7 @@ class _Loop:
         self.system = system
         self.scaling = prepared.scaling
         data, training, world = config.data, config.training, fabric.world_size
+        self.image_labels = prepared.image_labels
         self.sources, self.given = keep_in_memory(prepared.sources, prepared.given)
         self.val_set = self._dataset(prepared.regions["val"]).fixed_windows()
         samples = data.samples_per_epoch or len(self._dataset(prepared.regions["train"]))
@@ -189,6 +190,7 @@ class _Loop:
             regions,
             data.sides,
             self.scaling,
+            image_labels=self.image_labels,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,18 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from segnoise.config import Config, DataSection, ImageData, RasterData, SceneData, VolumeData
+from segnoise.config import (
+    Config,
+    DataSection,
+    FundusData,
+    ImageData,
+    OctData,
+    RasterData,
+    SceneData,
+    VolumeData,
+)
 from segnoise.data import (
+    IGNORE_INDEX,
     ArrayLabels,
     ImageLabels,
     ImageSource,
@@ -33,6 +44,9 @@ from segnoise.data import (
     read_table,
     write_label_raster,
 )
+from segnoise.data.fieldofview import FoundFieldOfView, SeenImage
+from segnoise.data.item import Item
+from segnoise.data.raster import check_labels
 from segnoise.errors import UserError
 from segnoise.training.run import Run
 
@@ -43,7 +57,8 @@ class Opened:
 
     ``image`` and ``file`` are where they lie, ``place`` the grid of a map on the Earth or the affine of a volume;
     ``polygons`` are the labels of a map that were drawn as such; ``group`` is what no split may cut, such as a patient,
-    and ``split`` the part that a table states.
+    and ``split`` the part that a table states. ``image_labels`` say of each class whether it is in the image: 1, 0, or
+    nan where that is not known.
     """
 
     image: Path
@@ -54,6 +69,7 @@ class Opened:
     polygons: gpd.GeoDataFrame | None = None
     group: str | None = None
     split: str | None = None
+    image_labels: tuple[float, ...] | None = None
 
     @property
     def grid(self) -> GeoBox:
@@ -102,7 +118,10 @@ def open_image(data: DataSection, path: Path) -> Source:
         from segnoise.training.volumes import open_volume_source
 
         return open_volume_source(data, [path])
-    if isinstance(data, ImageData):
+    if isinstance(data, FundusData) and data.derive_fov:
+        image = ImageSource(path)
+        return _scaled(data, SeenImage(image, FoundFieldOfView(image)))
+    if isinstance(data, ImageData | FundusData | OctData):
         return _scaled(data, ImageSource(path))
     scene = RasterSource(path, data.bands if isinstance(data, RasterData) else None)
     scene.require_crs()
@@ -185,6 +204,76 @@ def _volumes(data: VolumeData, run: Run) -> list[Opened]:
     ]
 
 
+def _fundus(data: FundusData, run: Run) -> list[Opened]:
+    from segnoise.data.fundus import read_fundus
+
+    plain = data.layout == "plain"
+    names, items = read_fundus(
+        data.folder,
+        data.layout,
+        data.observer,
+        data.classes if plain else None,
+        data.values if plain else None,
+        data.derive_fov,
+    )
+    return _listed(data, names, items)
+
+
+def _oct(data: OctData, run: Run) -> list[Opened]:
+    from segnoise.data import oct as sets
+
+    if data.layout == "duke":
+        return _listed(data, *sets.read_duke(data.folder, data.target, data.observer))
+    if data.layout == "retouch":
+        return _listed(data, *sets.read_retouch(data.folder))
+    if data.layout == "olives":
+        findings, clinical = (
+            _olives_table(Path(data.folder), f"{name}Clinical_Data_Images") for name in ("Biomarker_", "")
+        )
+        names, items = sets.read_olives(data.folder, findings, clinical, labels=data.classes[1:])
+        return _listed(data, [data.classes[0], *names], items)
+    return _listed(data, *sets.read_bscans(data.folder, data.classes))
+
+
+def _olives_table(folder: Path, stem: str) -> Path | None:
+    """A table of OLIVES under its published name, if it is in the folder."""
+    return next((path for ending in (".csv", ".xlsx") if (path := folder / f"{stem}{ending}").is_file()), None)
+
+
+def _listed(data: FundusData | OctData, names: Sequence[str], items: Sequence[Item]) -> list[Opened]:
+    """The items of a set that have labels of any kind."""
+    if list(names) != list(data.classes):
+        raise UserError(
+            f"data.classes: {', '.join(data.classes)}, but {data.folder} has {', '.join(names)}; write those"
+        )
+    opened = []
+    for item in items:
+        told = tuple(item.image_labels.get(name, math.nan) for name in data.classes)
+        known = any(not math.isnan(value) for value in told)
+        labels = item.labels
+        if labels is None:
+            if not known:
+                continue
+            labels = ArrayLabels(np.broadcast_to(np.uint8(IGNORE_INDEX), item.source.shape))
+        elif hasattr(labels, "path"):
+            check_labels(labels)  # type: ignore[arg-type]
+        path = Path(getattr(item.source, "path", item.name))
+        opened.append(
+            Opened(
+                path,
+                Path(getattr(labels, "path", path)),
+                _scaled(data, item.source),
+                labels,
+                group=item.group,
+                split=item.split,
+                image_labels=told if known else None,
+            )
+        )
+    if not opened:
+        raise UserError(f"{data.folder}: none of its {len(items)} images has a label; give a folder with labels")
+    return opened
+
+
 def _pairs(data: RasterData | ImageData) -> tuple[list[Path], list[Path], list[str | None]]:
     """Image paths, label paths, and the split that a table states for each."""
     base = Path.cwd()  # paths in a configuration are absolute already
@@ -202,5 +291,10 @@ def splits_of(labels: str | Sequence[str] | None, images: Sequence[Path]) -> lis
 
 
 _OPENERS: dict[type, Callable[[Any, Run], list[Opened]]] = {
-    RasterData: _rasters, SceneData: _scenes, ImageData: _images, VolumeData: _volumes
-}  # fmt: skip
+    RasterData: _rasters,
+    SceneData: _scenes,
+    ImageData: _images,
+    VolumeData: _volumes,
+    FundusData: _fundus,
+    OctData: _oct,
+}

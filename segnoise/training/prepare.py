@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise import noise
-from segnoise.config import Config, ImageData, RasterData, SceneData, VolumeData
+from segnoise.config import Config, ImageData, RasterData, SceneData
 from segnoise.data import (
     IGNORE_INDEX,
     Labels,
@@ -47,7 +47,7 @@ class Prepared:
 
     ``given`` are the labels that training and validation see, ``clean`` those before synthetic noise (None without
     noise); ``regions`` are the boxes of each split, ``records`` the noise records by split, and ``files`` the user's
-    label file of each source.
+    label file of each source; ``image_labels``, where any are known, say of each source which classes are in it.
     """
 
     sources: list[Source]
@@ -57,6 +57,7 @@ class Prepared:
     scaling: Scaling
     records: dict[str, list[dict[str, Any]]]
     files: list[Path] = field(default_factory=list)
+    image_labels: list[tuple[float, ...] | None] | None = None
 
     @property
     def channels(self) -> int:
@@ -89,7 +90,9 @@ def prepare(config: Config, run: Run) -> Prepared:
         }
         with atomic_output(run.prepared, overwrite=True) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
-    return Prepared(sources, given, clean, regions, scaling, records, [item.file for item in opened])
+    told = [item.image_labels for item in opened]
+    image_labels = told if any(labels is not None for labels in told) else None
+    return Prepared(sources, given, clean, regions, scaling, records, [item.file for item in opened], image_labels)
 
 
 def _split(config: Config, opened: Sequence[Opened]) -> dict[str, list[Region]]:
@@ -146,7 +149,7 @@ def _corrupt(
     assert config.noise is not None
     corruption = noise.parse(config.noise.spec)
     if not isinstance(config.data, ImageData):
-        corruption.check_unit("mm" if isinstance(config.data, VolumeData) else "m", "data")
+        corruption.check_unit("m" if isinstance(config.data, RasterData | SceneData) else "mm", "data")
     num_classes = len(config.data.classes)
     given = [labels.read(Window((0,) * len(labels.shape), labels.shape)).astype(np.uint8) for labels in clean]
     records: dict[str, list[dict[str, Any]]] = {}

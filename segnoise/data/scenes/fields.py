@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio import features
 
-from segnoise.data.geotiff import geotiff
 from segnoise.data.scenes.appearance import paint
 from segnoise.data.scenes.landscape import draw_landscape
 from segnoise.data.scenes.looks import draw_crops, draw_looks
 from segnoise.data.scenes.sensor import observe
 from segnoise.data.scenes.spectra import LAND
+from segnoise.data.writetiff import geotiff
 from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.windows import atomic_output

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segnoise.config import ImageData, SceneData, VolumeData
+from segnoise.config import FundusData, ImageData, OctData, SceneData, VolumeData
 from segnoise.data import find_images, pair_labels
 from segnoise.data.scenes import field_scene
 from segnoise.errors import UserError
@@ -38,8 +38,8 @@ def provide(name: str, entry: SetEntry, root: Path, folder: Path) -> dict[str, A
         files = {"images": [str(p / "scene.tif") for p in places], "labels": [str(p / "fields.gpkg") for p in places]}
         return {"kind": "raster", "window": window, **rest, **files}
     content: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)["data"]
-    if isinstance(data, VolumeData):
-        return content  # each run looks for its volumes
+    if isinstance(data, VolumeData | FundusData | OctData):
+        return content  # each run looks for its files
     try:
         images = find_images(data.images, root)
         labels = pair_labels(images, data.labels, root)
