@@ -21,7 +21,7 @@ from segnoise.evaluation.figures import curve_panels
 from segnoise.evaluation.pictures import class_colour, probability_stops
 from segnoise.evaluation.polygonmap import polygon_map
 from segnoise.evaluation.runrecord import RunRecord, read_run
-from segnoise.evaluation.scoretable import class_table, mean_iou, number, whole_table
+from segnoise.evaluation.scoretable import class_table, mean_iou, number, patient_table, whole_table
 from segnoise.training import Model, Run, load, prepare
 from segnoise.windows import atomic_output
 
@@ -94,6 +94,10 @@ def write_report(
         panels=curve_panels(list(zip(names, colours, records, strict=True))),
         classes=class_table(scored) if any(m for _, m in scored) else None,
         whole=whole_table(scored) if any(m for _, m in scored) else None,
+        patients=patient_table(scored),
+        patient_count=" and ".join(
+            dict.fromkeys(str(m["patients"]["n"]) for _, m in scored if m and m.get("patients", {}).get("n"))
+        ),
         unscored=[name for name, metrics in scored if metrics is None],
         scored_on=_scored_on(records),
         against="true" if any(r.config.noise for r in records) else "given",

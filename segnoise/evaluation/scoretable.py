@@ -86,6 +86,46 @@ def whole_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table:
     return Table(list(_WHOLE.values()), [Group("", rows)])
 
 
+def patient_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table | None:
+    """Means over patients with their intervals: a line a class and run; None where no run has them."""
+    known = [(name, m["patients"]) for name, m in runs if m and m.get("patients", {}).get("n")]
+    if not known:
+        return None
+    several = len(runs) > 1
+    unit, axes = known[0][1]["unit"], known[0][1]["axes"]
+    amount = {"mm": {2: "mm²", 3: "mm³"}.get(axes, "mm"), "px": "px"}[unit]
+    headings = {
+        "dice": "Dice", "iou": "IoU", "nsd": f"Surface Dice at {known[0][1]['tolerance']:.3g} {unit}",
+        "hd95": f"HD95, {unit}", "assd": f"Average distance, {unit}",
+        "volume_difference": f"Volume difference, {amount}",
+    }  # fmt: skip
+    classes = [*known[0][1]["dice"]["per_class"], None]
+    groups = []
+    for kind in classes:
+        rows = []
+        for i, (name, found) in enumerate(known):
+            cells = [
+                _interval(found[key]["per_class"].get(kind) if kind else found[key]["mean"], key) for key in headings
+            ]
+            rows.append(Row(name if several else kind or "mean", i if several else None, cells))
+        groups.append(Group((kind or "mean over classes") if several else "", rows))
+    if not several:
+        groups = [Group("", [row for group in groups for row in group.rows])]
+    return Table(list(headings.values()), groups)
+
+
+def _interval(found: dict[str, Any] | None, key: str) -> str:
+    if found is None or found["value"] is None:
+        return DASH
+    digits = 3 if key in ("dice", "iou", "nsd") else (1 if found["value"] >= 10 else 2)
+    ends = (
+        ""
+        if found["low"] is None or found["high"] is None
+        else (f" ({number(found['low'], digits)} to {number(found['high'], digits)})")
+    )
+    return f"{number(found['value'], digits)}{ends}"
+
+
 def mean_iou(metrics: dict[str, Any] | None) -> float | None:
     value = ((metrics or {}).get("iou") or {}).get("mean")
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

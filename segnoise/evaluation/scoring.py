@@ -17,6 +17,7 @@ from segnoise.data import IGNORE_INDEX, Region, Source
 from segnoise.errors import UserError
 from segnoise.evaluation.averaged import Averaged
 from segnoise.evaluation.labelerrors import label_errors
+from segnoise.evaluation.patients import Patients
 from segnoise.inference import predict_array
 from segnoise.metrics import (
     BoundaryCounts,
@@ -80,7 +81,8 @@ def evaluate(
     predictions is null and left out of the mean; pixels labelled 255 or without data count nowhere. Objects are
     4-connected components of each class but the first (a class named ``boundary`` separates fields and is no
     object); boundaries agree within 2 pixels. Where the clean labels are known (synthetic noise), the detection
-    of wrong training labels is scored too.
+    of wrong training labels is scored too. Runs on images and volumes also have ``patients``: scores of each patient
+    (or image, where no group is known) with intervals, see :class:`segnoise.evaluation.patients.Patients`.
 
     Raises:
         UserError: no such run, checkpoint or split, or data that moved since training.
@@ -92,7 +94,11 @@ def evaluate(
     if split not in prepared.regions or not prepared.regions[split]:
         known = [name for name, boxes in prepared.regions.items() if boxes]
         raise UserError(f"--split {split}: the run has no such split or it is empty; known: {', '.join(known)}")
-    metrics = score_regions(model, prepared, prepared.regions[split], objects, device, progress)
+    maps = model.config.data.kind in ("raster", "scenes")
+    patients = None if maps else Patients(model.classes)
+    metrics = score_regions(model, prepared, prepared.regions[split], objects, device, progress, patients)
+    if patients is not None:
+        metrics["patients"] = patients.summary()
     if prepared.clean is not None:
         curve = detection(model, prepared, device)
         metrics |= {"label_error_auroc": curve.auroc(), "label_error_ap": curve.average_precision()}
@@ -112,8 +118,9 @@ def score_regions(
     objects: bool = True,
     device: str = "cpu",
     progress: Progress | None = None,
+    patients: Patients | None = None,
 ) -> dict[str, Any]:
-    """The metrics of a model over some regions, pooled over all their pixels and objects."""
+    """The metrics of a model over some regions, pooled over all their pixels and objects; ``patients`` is told each."""
     classes = model.classes
     truth_of = prepared.clean or prepared.given
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -132,6 +139,9 @@ def score_regions(
             boundary[k] += boundary_counts(truth, prediction, k)
         if objects:
             found += _objects(truth, prediction, classes)
+        if patients is not None:
+            group = prepared.groups[region.index] if prepared.groups else None
+            patients.add(group or source.name, truth, prediction, source.spacing)
         if progress is not None:
             progress(done, len(regions))
     per_boundary = {classes[k]: boundary_f1(counts) for k, counts in boundary.items()}

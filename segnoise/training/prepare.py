@@ -47,7 +47,8 @@ class Prepared:
 
     ``given`` are the labels that training and validation see, ``clean`` those before synthetic noise (None without
     noise); ``regions`` are the boxes of each split, ``records`` the noise records by split, and ``files`` the user's
-    label file of each source; ``image_labels``, where any are known, say of each source which classes are in it.
+    label file of each source; ``image_labels``, where any are known, say of each source which classes are in it;
+    ``groups`` are what no split cuts, such as patients.
     """
 
     sources: list[Source]
@@ -58,6 +59,7 @@ class Prepared:
     records: dict[str, list[dict[str, Any]]]
     files: list[Path] = field(default_factory=list)
     image_labels: list[tuple[float, ...] | None] | None = None
+    groups: list[str | None] = field(default_factory=list)
 
     @property
     def channels(self) -> int:
@@ -92,7 +94,10 @@ def prepare(config: Config, run: Run) -> Prepared:
             temporary.write_text(json.dumps(content, indent=1))
     told = [item.image_labels for item in opened]
     image_labels = told if any(labels is not None for labels in told) else None
-    return Prepared(sources, given, clean, regions, scaling, records, [item.file for item in opened], image_labels)
+    groups = [item.group for item in opened]
+    return Prepared(
+        sources, given, clean, regions, scaling, records, [item.file for item in opened], image_labels, groups
+    )
 
 
 def _split(config: Config, opened: Sequence[Opened]) -> dict[str, list[Region]]:
