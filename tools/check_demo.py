@@ -31,7 +31,7 @@ def check(folder: Path) -> list[str]:
         problems.append(f"the method did not help: plain {summary['plain']:.3f}, robust {summary['robust']:.3f}")
     problems += check_geojson(folder / "fields.geojson")
     fields = gpd.read_file(folder / "fields.gpkg")
-    with rasterio.open(folder / "scene" / "scene.tif") as scene:
+    with rasterio.open(folder / "drawn" / "scene.tif") as scene:
         if fields.crs != scene.crs:
             problems.append("fields.gpkg has another CRS than the scene")
         if not shapely.box(*fields.total_bounds).within(shapely.box(*scene.bounds).buffer(1e-6)):

@@ -29,9 +29,9 @@ OUTLINES = {".geojson": "255,230,0", ".gpkg": "255,0,0"}
 
 
 def check(folder, picture):
-    scene = QgsRasterLayer(str(folder / "scene" / "scene.tif"), "scene")
+    scene = QgsRasterLayer(str(folder / "drawn" / "scene.tif"), "scene")
     if not scene.isValid():
-        sys.exit(f"{folder}/scene/scene.tif: QGIS cannot open it")
+        sys.exit(f"{folder}/drawn/scene.tif: QGIS cannot open it")
     around = scene.extent().buffered(1)
     layers = []
     for suffix, colour in OUTLINES.items():

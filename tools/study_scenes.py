@@ -60,7 +60,7 @@ def changed_demo(seed: int, overrides: list[str]) -> dict[str, Any]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        field_scene(SCENE_SIZE, seed).save(folder / "scene")
+        field_scene(SCENE_SIZE, seed).save(folder / "drawn")
         runs = {}
         for run, changes in RUNS.items():
             noise = changes.get("noise", {"spec": raw["noise"], "seed": seed})
@@ -68,7 +68,7 @@ def changed_demo(seed: int, overrides: list[str]) -> dict[str, Any]:
             runs[folder / run] = make_config(content, overrides, base=folder)
         train_side_by_side(dict(reversed(runs.items())), quiet=True)
         metrics = {run.name: evaluate(run, checkpoint="last", objects=False) for run in runs}
-    summary = summarise("fields", raw["noise"], metrics) | {"seconds": time.monotonic() - started}
+    summary = summarise("fields", raw["noise"], metrics, ["field"]) | {"seconds": time.monotonic() - started}
     return {"seed": seed} | {k: summary[k] for k in SHOWN}
 
 

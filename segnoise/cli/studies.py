@@ -12,14 +12,14 @@ from segnoise.cli.options import Debug, Quiet
 
 
 def demo(
-    name: Annotated[Literal["fields"], typer.Argument(help="Which demonstration.")] = "fields",
+    name: Annotated[Literal["fields", "lungs", "oct"], typer.Argument(help="Which demonstration.")] = "fields",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of scene, noise and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn, of noise and training.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an existing folder first.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show the whole job on generated data: sloppy labels in, polygons and a report out.
+    """Show the whole job on drawn data: sloppy labels in, polygons or masks and a report out.
 
     Example: `segnoise demo fields -o demo`
     """

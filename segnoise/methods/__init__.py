@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segnoise.methods.elr import ELR
     from segnoise.methods.forward import Forward
     from segnoise.methods.gce import GCE
+    from segnoise.methods.image_labels import ImageLevelLabels
     from segnoise.methods.jocor import JoCoR
     from segnoise.methods.kms import KMS
     from segnoise.methods.mae import MAE, RCE
@@ -42,6 +43,7 @@ __all__ = [
     "CrossEntropy",
     "Dice",
     "Forward",
+    "ImageLevelLabels",
     "JoCoR",
     "Memory",
     "Method",
@@ -67,6 +69,7 @@ _HOME = {
     "ELR": "elr",
     "Forward": "forward",
     "GCE": "gce",
+    "ImageLevelLabels": "image_labels",
     "KMS": "kms",
     "MAE": "mae",
     "NCEMAE": "nce",

@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "elr": "segnoise.methods.elr:ELR",
     "forward": "segnoise.methods.forward:Forward",
     "gce": "segnoise.methods.gce:GCE",
+    "image_labels": "segnoise.methods.image_labels:ImageLevelLabels",
     "jocor": "segnoise.methods.jocor:JoCoR",
     "kms": "segnoise.methods.kms:KMS",
     "mae": "segnoise.methods.mae:MAE",

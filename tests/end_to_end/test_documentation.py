@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import geopandas as gpd
+import nibabel
 import numpy as np
 import pytest
 import rasterio
@@ -27,11 +29,14 @@ def blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
     """A folder in which the whole tutorial was followed."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    (yaml,) = blocks("tutorial.md", "yaml")
-    (folder / "fields.yaml").write_text(yaml)
+    return follow("tutorial.md", "fields.yaml", tmp_path_factory.mktemp("tutorial"))
+
+
+def follow(page, name, folder):
+    (yaml,) = blocks(page, "yaml")
+    (folder / name).write_text(yaml)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for command in blocks("tutorial.md", "bash"):
+    for command in blocks(page, "bash"):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=folder,
@@ -71,11 +76,26 @@ def test_the_tutorials_fields_are_valid_and_in_place(followed):
     assert simplified["area_ha"].min() >= 0.05
 
 
+def test_the_tutorial_of_volumes_ends_with_maps_on_the_scans_grid(tmp_path):
+    folder = follow("volumes.md", "eyes.yaml", tmp_path)
+    scan = nibabel.load(folder / "scans" / "eye0.nii.gz")
+    for name in ("eye0_seg", "eye0_seg_scores", "eye0_wrong"):
+        made = nibabel.load(folder / f"{name}.nii.gz")
+        assert made.shape[:3] == scan.shape
+        np.testing.assert_allclose(made.affine, scan.affine, atol=1e-6)
+    assert sorted(path.name for path in (folder / "segmentations").iterdir()) == ["eye1.nii.gz", "eye2.nii.gz"]
+    patients = json.loads((folder / "runs" / "eyes" / "metrics.json").read_text())["patients"]
+    assert patients["unit"] == "mm"
+    assert patients["dice"]["per_class"]["fluid"]["n"] == patients["n"]
+    assert "Over patients" in (folder / "runs" / "eyes" / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("page", "printed"),
     [
         ("library.md", "torch.Size([2, 64, 64])"),
         ("loops.md", "torch.Size([2, 32, 32, 16])"),
+        ("volumes.md", "(14, 16, 10) (20, 24, 10)"),
         ("methods.md", "tensor([1.0000, 1.0000, 0.5000, 0.5000, 0.5000, 0.5000, 1.0000, 1.0000]"),
     ],
 )

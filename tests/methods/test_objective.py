@@ -38,6 +38,7 @@ METHODS = [
     [{"name": "co_teaching", "forget": 0.3, "level": "image"}],
     ["jocor"],
     [{"name": "jocor", "forget": 0.3}, "dice"],
+    ["image_labels"],
     ["kms", "nr_dice", {"name": "elr", "decay": 0.995}],
 ]
 GRIDS = [(2, 9, 7), (1, 5, 6, 4)]

@@ -1,7 +1,20 @@
-"""Landscapes that never were: procedural scenes of crop fields with plausible spectra, texture and sensor, and exact
-vector truth, for demos, tests and the benchmark.
+"""Pictures that never were, with exact truth, for demos, tests and the benchmark: scenes of crop fields with plausible
+spectra, texture and sensor; OCT volumes of the retina with fluid; chest films.
 """
 
 from segnoise.data.scenes.fields import BANDS, COVERS, FieldScene, field_scene
+from segnoise.data.scenes.radiograph import CHEST_CLASSES, Radiograph, radiograph
+from segnoise.data.scenes.retina import RETINA_CLASSES, RetinaVolume, retina_volume
 
-__all__ = ["BANDS", "COVERS", "FieldScene", "field_scene"]
+__all__ = [
+    "BANDS",
+    "CHEST_CLASSES",
+    "COVERS",
+    "RETINA_CLASSES",
+    "FieldScene",
+    "Radiograph",
+    "RetinaVolume",
+    "field_scene",
+    "radiograph",
+    "retina_volume",
+]
