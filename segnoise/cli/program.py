@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segnoise.cli.datasets import data
+from segnoise.cli.initial import init
 from segnoise.cli.labels import align, card, corrupt
 from segnoise.cli.maps import fields, polygons, predict
 from segnoise.cli.runs import evaluate, train
@@ -42,7 +43,7 @@ def _root(
     pass
 
 
-for command in (train, evaluate, predict, fields, polygons, corrupt, card, align, demo, benchmark):
+for command in (init, train, evaluate, predict, fields, polygons, corrupt, card, align, demo, benchmark):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -26,9 +26,11 @@ class ChannelFit:
     ``P(label y) = sum_k softmax(z / T)_k K[k, y]``: for each T of a grid the confusion K by expectation maximisation,
     on up to 512 evenly spread pixels of each image. A uniform K has one error rate for all classes, and a wrong label
     is any other class alike. A network that says of each label how likely *it* is (T = 1, no
-    errors) explains labels about as well as a sure one behind a channel that spoils many of them. So of all
-    temperatures whose likelihood is not worse than the best by more than one standard error of the difference over
-    images, the smallest is taken, with its confusion.
+    errors) explains labels about as well as a sure one behind a channel that spoils many of them. So the confusion is
+    that of the smallest temperature whose likelihood is not worse than the best by more than one standard error of the
+    difference over images. Behind that confusion, in turn, small temperatures are hardly told apart, and what is made
+    surer than is known turns a small bias of the network into wrong labels: the temperature itself is the largest whose
+    likelihood with this confusion is not worse than the best by more than one standard error.
 
     After Patrini et al., *Making deep neural networks robust to label noise*, CVPR 2017 (the channel); Breiman et al.,
     *Classification and regression trees*, 1984 (the rule of one standard error).
@@ -66,14 +68,21 @@ class ChannelFit:
         y = torch.cat([y[::every] for y in self.labels])
         sizes = torch.tensor([len(y[::every]) for y in self.labels])
         image = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        fits = [_fit((z / temperature).softmax(1), y, confusion) for temperature in TEMPERATURES]
-        losses = torch.stack([torch.zeros(len(sizes)).double().index_add_(0, image, loss) for _, _, loss in fits])
-        best = int(losses.sum(1).argmin())
-        difference = losses - losses[best]
-        spread = difference.std(1, correction=1) * math.sqrt(len(sizes)) if len(sizes) > 1 else torch.zeros(len(fits))
-        chosen = int((difference.sum(1) <= spread).nonzero().min())
-        found, shares, _ = fits[chosen]
-        return Channel(TEMPERATURES[chosen], tuple(map(tuple, found.tolist())), tuple(shares.tolist()))
+
+        def fits(assumed: Confusion) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Int[Tensor, " T"]]:
+            """The fit at each temperature, and which temperatures are as good as the best."""
+            made = [_fit((z / temperature).softmax(1), y, assumed) for temperature in TEMPERATURES]
+            losses = torch.stack([torch.zeros(len(sizes)).double().index_add_(0, image, loss) for _, _, loss in made])
+            difference = losses - losses[int(losses.sum(1).argmin())]
+            one_image = torch.zeros(len(made))
+            spread = difference.std(1, correction=1) * math.sqrt(len(sizes)) if len(sizes) > 1 else one_image
+            return made, (difference.sum(1) <= spread).nonzero().flatten()
+
+        made, good = fits(confusion)
+        found = tuple(map(tuple, made[int(good.min())][0].tolist()))
+        made, good = fits(found)
+        chosen = int(good.max())
+        return Channel(TEMPERATURES[chosen], found, tuple(made[chosen][1].tolist()))
 
 
 def _fit(

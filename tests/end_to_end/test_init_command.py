@@ -430,6 +430,16 @@ class TestOct:
         assert "no Subject_*.mat (Duke)" in refused("oct", "--folder", "set")
 
 
+def test_what_readers_say_of_a_file_is_shown_once(tmp_path):
+    raster(tmp_path / "s.tif", scene(0))
+    raster(tmp_path / "l.tif", mask(0, classes=3), nodata=0)
+    command = [sys.executable, "-m", "segnoise", "init", "raster", "--images", "s.tif", "--labels", "l.tif"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.count("declares 0 as nodata") == 1
+    assert "nowhere in the labels: background" in done.stdout
+    assert (tmp_path / "raster.yaml").is_file()
+
+
 class TestScenes:
     def test_generated_scenes_get_noise(self, config, refused, tmp_path):
         found, _, _ = config("scenes")
