@@ -96,7 +96,8 @@ def _fit(
     for _ in range(_ITERATIONS if isinstance(assumed, str) else 0):
         counts = _posterior(p, labels, confusion).mT @ given + prior
         if assumed == "uniform":
-            confusion = _uniform(float(counts.trace() / counts.sum()), classes).to(p)
+            # Labels are not taken to be worse than chance.
+            confusion = _uniform(max(float(counts.trace() / counts.sum()), 1 / classes), classes).to(p)
         else:
             confusion = counts / counts.sum(1, keepdim=True)
     likely = (p * confusion.mT[labels]).sum(1).clamp_min(1e-30)

@@ -37,9 +37,7 @@ class Blend:
     def __init__(self, shape: Sequence[int], window: Sequence[int], overlap: int | Sequence[int]) -> None:
         self.shape = tuple(shape)
         overlaps = sides(overlap, len(self.shape))
-        self._axes = [
-            _axis_weights(n, w, min(o, w - 1)) for n, w, o in zip(self.shape, window, overlaps, strict=True)
-        ]
+        self._axes = [_axis_weights(n, w, min(o, w - 1)) for n, w, o in zip(self.shape, window, overlaps, strict=True)]
 
     def weight(self, window: Window) -> NDArray[np.float32]:
         """The weight of each pixel of a window of the plan, 0 beyond the grid."""

@@ -238,7 +238,6 @@ class TestELR:
         assert float(terms[1]["elr"]) == pytest.approx(float(terms[3]["elr"]) / 2, rel=1e-5)
         assert float(terms[2]["elr"]) == pytest.approx(float(terms[3]["elr"]), rel=1e-5)
 
-
     def test_every_second_step_is_twice_as_strong_and_asks_the_teacher_half_as_often(self):
         logits, mask = example(2)
         asked = []

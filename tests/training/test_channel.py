@@ -48,6 +48,15 @@ def test_among_networks_as_likely_the_sure_one_behind_a_worse_channel_is_believe
     assert told.temperature >= 0.08  # behind 0.4, 0.04 and 0.055 explain nothing better, and are surer than is known
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_labels_are_not_taken_to_be_worse_than_chance(classes):
+    torch.manual_seed(0)
+    truth = torch.randint(0, classes, (30, 16, 16))
+    fit = ChannelFit()
+    fit.add(torch.nn.functional.one_hot(truth, classes).movedim(-1, 1) * 6.0, (truth + 1) % classes)
+    assert fit.channel().rate == pytest.approx(1 - 1 / classes)
+
+
 def test_unknown_labels_and_the_size_of_batches_do_not_count():
     torch.manual_seed(1)
     logits, labels = torch.randn(6, 3, 8, 8), torch.randint(0, 3, (6, 8, 8))
