@@ -88,7 +88,7 @@ def killed(place, interrupted):
     """Then kill -9 after one cell more: the workers, the cells, and what is left in the folder."""
     folder = place / "out"
     process = start(place / "bench.yaml", folder, "--quiet")
-    wait_for_cells(process, folder, 2)
+    wait_for_cells(process, folder, len(interrupted[-1]) + 1)
     workers = children(process.pid)
     process.kill()
     process.wait()
