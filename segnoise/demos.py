@@ -23,7 +23,6 @@ from segnoise.errors import UserError, nearest
 from segnoise.evaluation import evaluate, write_metrics, write_report
 from segnoise.inference import predict_fields, predict_image, write_fields
 from segnoise.training import Run, load, train_side_by_side
-from segnoise.training.opening import open_image
 from segnoise.training.run import read_prepared
 from segnoise.windows import atomic_output
 
@@ -165,7 +164,7 @@ def _export_masks(folder: Path, run: Path) -> dict[str, Path]:
     (folder / "masks").mkdir()
     for index, *_ in prepared["regions"]["test"]:
         image = Path(prepared["sources"][index])
-        predict_image(model, open_image(model.config.data, image), folder / "masks" / image.name)
+        predict_image(model, image, folder / "masks" / image.name)
     return {}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "segnoise"
 ROOMS = (
-    "errors", "draws", "length", "windows", "data", "vector", "kms", "noise", "annotators", "metrics", "networks", "methods",
+    "errors", "yamlfile", "draws", "length", "windows", "data", "vector", "kms", "noise", "annotators", "metrics", "networks", "methods",
     "config", "training", "inference", "evaluation", "demos", "cli", "__main__",
 )  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
@@ -51,9 +51,9 @@ def test_nothing_but_the_start_of_the_program_reads_the_command_line():
     assert [file for file in readers if any(name.split(".")[0] == "cli" for name in imports(file))] == []
 
 
-def test_the_configuration_reads_errors_and_lists_of_names_only():
+def test_the_configuration_reads_errors_yaml_and_lists_of_names_only():
     read = {name for file in FILES if room_of(file) == "config" for name in imports(file)}
-    assert {name for name in read if name != "errors" and not name.endswith(".names")} == {
+    assert {name for name in read if name not in ("errors", "yamlfile") and not name.endswith(".names")} == {
         name for name in read if name.split(".")[0] == "config"
     }
 

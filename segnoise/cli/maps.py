@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segnoise.cli.console import bar, say
-from segnoise.cli.inputs import check_device, check_inputs, targets_of
+from segnoise.cli.inputs import check_device, check_inputs, open_scene, targets_of
 from segnoise.cli.options import Debug, Device, MinArea, Overlap, Overwrite, Quiet, Tolerance, Which, WindowSize
 from segnoise.errors import UserError
 
@@ -32,7 +32,6 @@ def predict(
     """
     from segnoise.inference import predict_image, predict_raster, predict_volume
     from segnoise.training import load
-    from segnoise.training.opening import open_image
 
     device = check_device(device)
     check_inputs(inputs)
@@ -48,8 +47,7 @@ def predict(
     for path, target in zip(inputs, targets, strict=True):
         if plain:
             predict_image(
-                model, open_image(model.config.data, path), target, window=window, overlap=overlap,
-                overwrite=overwrite, device=device,
+                model, path, target, window=window, overlap=overlap, overwrite=overwrite, device=device
             )  # fmt: skip
         elif kind == "volume":
             stem = target.name.removesuffix(".gz").removesuffix(".nii")
@@ -59,11 +57,11 @@ def predict(
                     model, path, target, scores=beside, overwrite=overwrite, device=device, progress=progress,
                 )  # fmt: skip
         else:
-            scene = open_image(model.config.data, path)
+            open_scene(path)
             beside = target.with_name(f"{target.stem}_scores.tif") if scores else None
             with bar(f"predict {path.name}", quiet) as progress:
                 predict_raster(
-                    model, scene, target, window=window, overlap=overlap, scores=beside, overwrite=overwrite,
+                    model, path, target, window=window, overlap=overlap, scores=beside, overwrite=overwrite,
                     device=device, progress=progress,
                 )  # fmt: skip
         say(quiet, f"{target}: written")

@@ -13,6 +13,7 @@ from segnoise.config.data import KINDS, Scaling, Slices, Split
 from segnoise.config.run import Config, Network, NoiseConfig, Training
 from segnoise.errors import UserError, nearest
 from segnoise.networks.names import names_a_file
+from segnoise.yamlfile import read_mapping
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -25,14 +26,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a configuration (YAML)")
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds a {type(raw).__name__}, not a mapping of sections (name, data, network, …)")
+    raw = read_mapping(path.read_bytes(), path, "name, data, network, …")
     return make_config(raw, overrides, base=path.resolve().parent, where=str(path))
 
 

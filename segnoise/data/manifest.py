@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from segnoise.errors import UserError, nearest
+from segnoise.yamlfile import read_mapping
 
 Domain = Literal[
     "land", "marine", "fundus", "oct", "endoscopy", "microscopy", "dermoscopy", "radiograph", "ultrasound", "volume",
@@ -32,8 +32,6 @@ LAYOUTS = {
 """What ``layout`` may name: the kind of data, after a slash which layout of it; and the reader."""
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Part(BaseModel):
@@ -209,14 +207,7 @@ def read_manifest(path: Traversable) -> Manifest:
     """A manifest from a YAML file; UserError with one line for anything that is wrong with it."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a manifest (YAML), or a name of `segnoise data list`")
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: holds a {type(raw).__name__}, not a mapping (name, title, domain, home, …)")
+    raw = read_mapping(path.read_bytes(), path, "name, title, domain, home, …")
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:

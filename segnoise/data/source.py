@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +54,32 @@ def cut(array: NDArray[Any], window: Window, fill: float) -> NDArray[Any]:
     source: tuple[Any, ...] = (..., *inside.slices)
     whole[target] = array[source]
     return whole
+
+
+@dataclass(frozen=True)
+class SourceView:
+    """Another source seen otherwise; what is not said anew is that of the whole."""
+
+    whole: Source
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.whole.shape
+
+    @property
+    def channels(self) -> int:
+        return self.whole.channels
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        return self.whole.spacing
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return self.whole.read(window)
 
 
 class ArraySource:

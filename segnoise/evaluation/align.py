@@ -13,8 +13,8 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from segnoise.config import Config, SceneData
-from segnoise.data import RasterSource, Source, is_vector, read_polygons
+from segnoise.config import Config, ImageData, RasterData, SceneData
+from segnoise.data import Source, is_vector, read_polygons
 from segnoise.errors import UserError
 from segnoise.evaluation.crossfit import cross_fit
 from segnoise.inference import Displacement, find_common_displacement, find_displacement, move_labels
@@ -74,8 +74,9 @@ def align_labels(
         UserError: drawn scenes, existing outputs, label files of one name, images too small for the radius, and what
             training raises.
     """
-    if isinstance(config.data, SceneData):
-        raise UserError("data.kind: the labels of drawn scenes are exact; give raster or images")
+    if not isinstance(config.data, RasterData | ImageData):
+        why = "the labels of drawn scenes are exact; " if isinstance(config.data, SceneData) else ""
+        raise UserError(f"data.kind: {why}labels are moved of raster or images, not of {config.data.kind}")
     if radius < 1 or 2 * radius + 2 > min(config.data.sides):
         raise UserError(f"--radius {radius}: at least 1, and below half of the window ({min(config.data.sides)} px)")
     try:
@@ -167,8 +168,7 @@ def _write_polygons(
     shapes = frame.geometry.to_numpy().copy()
     most = np.zeros(len(frame))
     for source, vector in scenes:
-        assert isinstance(source, RasterSource)
-        geobox = source.require_crs()
+        geobox = source.geobox  # type: ignore[attr-defined]  # kind raster has one
         there = frame.to_crs(geobox.crs.proj)
         share = there.intersection(geobox.extent.geom).area / there.area.clip(lower=1e-300)
         here = (share > most).to_numpy()

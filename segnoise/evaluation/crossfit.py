@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segnoise.config import Config
 from segnoise.data import Fold, Labels, Source
+from segnoise.data.source import SourceView
 from segnoise.errors import UserError
 from segnoise.inference import predict_array
 from segnoise.training import Model, Run, load, prepare, train
@@ -70,26 +71,8 @@ def cross_fit(
 
 
 @dataclass(frozen=True)
-class _Reflected:
+class _Reflected(SourceView):
     """A source whose every axis runs the other way."""
-
-    whole: Source
-
-    @property
-    def name(self) -> str:
-        return self.whole.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.whole.shape
-
-    @property
-    def channels(self) -> int:
-        return self.whole.channels
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        return self.whole.spacing
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         start = tuple(n - stop for n, stop in zip(self.shape, window.stop, strict=True))

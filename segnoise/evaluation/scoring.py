@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segnoise.data import IGNORE_INDEX, Region, Source
+from segnoise.data import IGNORE_INDEX, Region
+from segnoise.data.source import SourceView
 from segnoise.errors import UserError
 from segnoise.evaluation.averaged import Averaged
 from segnoise.evaluation.labelerrors import label_errors
@@ -40,27 +41,14 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class RegionSource:
+class RegionSource(SourceView):
     """A box of a source, read as a source of its own."""
 
-    whole: Source
     region: Region
-
-    @property
-    def name(self) -> str:
-        return self.whole.name
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.region.window.size
-
-    @property
-    def channels(self) -> int:
-        return self.whole.channels
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        return self.whole.spacing
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         return self.whole.read(window.shift(self.region.window.start))

@@ -14,6 +14,7 @@ from torch import nn
 
 from segnoise.data import RasterSource
 from segnoise.errors import UserError, nearest
+from segnoise.inference.looking import map_source
 from segnoise.inference.raster import Progress, predict_raster
 from segnoise.vector import label_instances, polygonize, write_polygons
 from segnoise.windows import refuse_existing
@@ -50,9 +51,8 @@ def predict_fields(
     Raises:
         UserError: no CRS, unknown class, unreadable scene.
     """
-    source = RasterSource(scene)
-    source.require_crs()
-    assert source.geobox is not None
+    geobox = RasterSource(scene).require_crs()
+    source = map_source(model, scene)
     classes = list(getattr(model, "classes", ["background", "field"]))
     index = class_to_vectorise(classes, of)
     boundary = classes.index("boundary") if "boundary" in classes and classes[index] != "boundary" else None
@@ -69,7 +69,7 @@ def predict_fields(
             probability = src.read(index + 1)
     return polygonize(
         instances,
-        source.geobox,
+        geobox,
         tolerance_m=pixel if tolerance_m is None else tolerance_m,
         min_area_m2=16 * pixel**2 if min_area_m2 is None else min_area_m2,
         scores=probability,

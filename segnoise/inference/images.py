@@ -8,8 +8,9 @@ import numpy as np
 import rasterio
 from torch import nn
 
-from segnoise.data import IGNORE_INDEX, ImageSource, Source
+from segnoise.data import IGNORE_INDEX, Source
 from segnoise.errors import UserError
+from segnoise.inference.looking import image_source
 from segnoise.inference.raster import predict_array
 from segnoise.windows import atomic_output
 
@@ -33,7 +34,7 @@ def predict_image(
     drivers = {".png": "PNG", ".tif": "GTiff", ".tiff": "GTiff"}
     if out.suffix.lower() not in drivers:
         raise UserError(f"{out}: a mask is written as .png or .tif, not {out.suffix or 'without a suffix'}")
-    source = ImageSource(image) if isinstance(image, str | Path) else image
+    source = image_source(model, image)
     channels = getattr(model, "channels", source.channels)
     if channels != source.channels:
         raise UserError(f"{source.name}: has {source.channels} bands, but the model was trained on {channels}")

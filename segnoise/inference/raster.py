@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segnoise.data import IGNORE_INDEX, RasterSource, Source, geotiff
+from segnoise.data import IGNORE_INDEX, Source, geotiff
 from segnoise.errors import UserError
+from segnoise.inference.looking import map_source
 from segnoise.windows import Blend, Window, atomic_output, plan, refuse_existing, sides
 
 Progress = Callable[[int, int], None]
@@ -43,7 +44,7 @@ def predict_raster(
     Args:
         model: raw pixel values ``B C H W`` to logits ``B K H W``; a run's model from ``segnoise.load`` or your own.
             An attribute ``fill`` (a raw value per band) says what to put where a pixel is not observed; 0 otherwise.
-        scene: path of a raster (or a Source).
+        scene: path of a raster, of which a run's model takes the bands it was trained on; or a Source.
         out: GeoTIFF to write: uint8 class indices, 255 where the scene has no data.
         window, overlap: pixels; by default the model's own window (else 256) and a quarter of it.
         scores: also write the probabilities of all classes, float32, one band a class, nan where no data.
@@ -70,7 +71,7 @@ def predict_raster(
     ...     bool((src.read(1) == (np.arange(1200).reshape(30, 40) % 200 > 100)).all())
     True
     """
-    source = RasterSource(scene) if isinstance(scene, str | Path) else scene
+    source = map_source(model, scene)
     side = int(getattr(model, "window", 256)) if window is None else window
     margin = side // 4 if overlap is None else overlap
     if not 0 <= margin < side:

@@ -113,7 +113,7 @@ def open_data(config: Config, run: Run) -> list[Opened]:
 
 
 def open_image(data: DataSection, path: Path) -> Source:
-    """One image as the networks of a run see it: its bands, its place, its scaling."""
+    """One image as the networks of a run see it: its bands and its scaling."""
     if isinstance(data, VolumeData):
         from segnoise.training.volumes import open_volume_source
 
@@ -123,9 +123,7 @@ def open_image(data: DataSection, path: Path) -> Source:
         return _scaled(data, SeenImage(image, FoundFieldOfView(image)))
     if isinstance(data, ImageData | FundusData | OctData):
         return _scaled(data, ImageSource(path))
-    scene = RasterSource(path, data.bands if isinstance(data, RasterData) else None)
-    scene.require_crs()
-    return _scaled(data, scene)
+    return _scaled(data, RasterSource(path, data.bands if isinstance(data, RasterData) else None))
 
 
 def _scaled(data: DataSection, source: Any) -> Any:

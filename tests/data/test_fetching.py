@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pooch
 import pytest
 import yaml
 
@@ -198,7 +199,6 @@ class TestFetch:
         assert all(0 <= done <= total == size for done, total in told)
 
     def test_it_says_nothing_by_itself(self, described, tmp_path, capfd, caplog):
-        pooch = pytest.importorskip("pooch")
         level = pooch.get_logger().level
         with caplog.at_level(logging.INFO):
             fetch(described, tmp_path / "set")

@@ -190,6 +190,11 @@ def test_a_reflected_source_is_read_the_other_way_round_also_beyond_its_edge():
     [
         ({"noise": "kms(0.2)"}, [], "noise: labels are looked at as they are"),
         ({"data": {"kind": "scenes"}}, [], "data.kind: the labels of drawn scenes are exact"),
+        (
+            {"data": {"kind": "volume", "images": ["a.nii.gz"], "labels": "b", "classes": ["a", "b"]}},
+            [],
+            "not of volume",
+        ),
         ({}, ["--radius", "40"], "--radius 40: at least 1, and below half of the window"),
         ({}, ["--folds", "500"], "data.split.fold: 1/500 of too little"),
     ],

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from segnoise.data import ArraySource
+from segnoise.config import make_config
+from segnoise.data import ArraySource, PerImage, RasterSource
 from segnoise.errors import UserError
-from segnoise.inference import predict_array, predict_raster
+from segnoise.inference import predict_array, predict_fields, predict_raster
+from segnoise.training import load, train
 from segnoise.windows import Window
 
 
@@ -166,3 +169,42 @@ def test_progress_counts_every_window(tmp_path):
 def test_an_overlap_without_stride_is_refused(tmp_path, overlap):
     with pytest.raises(UserError, match="overlap"):
         predict_raster(PerPixel(), ArraySource(image(9, 9)), tmp_path / "l.tif", window=16, overlap=overlap)
+
+
+@pytest.mark.parametrize("per", ["set", "image"])
+def test_a_path_is_read_as_the_run_was_trained(tmp_path, per):
+    """Three of four bands in another order, and values scaled by each scene: the same from a path, as fields, and by hand."""
+    rng = np.random.default_rng(0)
+    truth = np.zeros((96, 96), np.uint8)
+    truth[20:60, 30:80] = 1
+    image = (rng.normal(0, 20, (4, 96, 96)) + 100 + 300.0 * truth * np.array([0, 1, -0.3, 0.5])[:, None, None]).astype(
+        np.float32
+    )
+    place = {
+        "driver": "GTiff",
+        "height": 96,
+        "width": 96,
+        "crs": "EPSG:32736",
+        "transform": Affine(10, 0, 5e5, 0, -10, 9e6),
+    }
+    with rasterio.open(tmp_path / "scene.tif", "w", count=4, dtype="float32", **place) as dst:
+        dst.write(image)
+    with rasterio.open(tmp_path / "labels.tif", "w", count=1, dtype="uint8", **place) as dst:
+        dst.write(truth, 1)
+    raw = {
+        "data": {"kind": "raster", "images": ["scene.tif"], "labels": "labels.tif", "window": 16, "bands": [4, 2, 3],
+                 "scaling": {"per": per}, "samples_per_epoch": 64},
+        "network": {"name": "BasicUNet", "features": [8, 8, 8, 8, 8, 8]},
+        "training": {"epochs": 3, "batch_size": 8, "lr": 0.01, "accelerator": "cpu"},
+    }  # fmt: skip
+    model = load(train(make_config(raw, base=tmp_path), tmp_path / "run", quiet=True))
+    raw_bands = RasterSource(tmp_path / "scene.tif", [4, 2, 3])
+    by_hand = PerImage(raw_bands) if per == "image" else raw_bands
+    wanted, _ = predict_array(model, by_hand, 16, 4)
+    predict_raster(model, tmp_path / "scene.tif", tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as src:
+        assert src.crs == place["crs"]
+        np.testing.assert_array_equal(src.read(1), wanted.argmax(0))
+    assert (wanted.argmax(0) == truth).mean() > 0.95
+    field = predict_fields(model, tmp_path / "scene.tif")
+    assert field["area_ha"].sum() == pytest.approx((wanted.argmax(0) == 1).sum() / 100, rel=0.1)

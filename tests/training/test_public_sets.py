@@ -12,7 +12,7 @@ from segnoise.data import WindowDataset, collate
 from segnoise.errors import UserError
 from segnoise.inference import predict_image
 from segnoise.training import Run, load, prepare, train
-from segnoise.training.opening import open_data, open_image
+from segnoise.training.opening import open_data
 from segnoise.windows import Window
 from tests.data import fundus_trees
 from tests.data.oct import oct_trees
@@ -82,7 +82,7 @@ def test_a_set_trains_and_its_masks_have_the_size_of_the_photographs(tmp_path):
     run = train(make_config(raw), tmp_path / "run", quiet=True)
     model = load(run)
     photograph = tmp_path / "images" / "eye10.png"
-    out = predict_image(model, open_image(model.config.data, photograph), tmp_path / "mask.png")
+    out = predict_image(model, photograph, tmp_path / "mask.png")
     with rasterio.open(out) as dst:
         mask = dst.read(1)
     assert mask.shape == fundus_trees.SHAPE

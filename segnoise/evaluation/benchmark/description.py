@@ -8,11 +8,11 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from segnoise.config import Config, MethodConfig, Section, make_config
 from segnoise.errors import UserError, nearest
+from segnoise.yamlfile import read_mapping
 
 CLEAN = "none"
 """How a description names the labels as they are."""
@@ -175,15 +175,7 @@ def load_benchmark(source: str | Path) -> tuple[Benchmark, Path]:
         text, where, root = _packaged(str(source)), str(source), Path.cwd()
     else:
         raise UserError(f"{source}: no such file or packaged benchmark; {nearest(str(source), packaged_benchmarks())}")
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{where}: holds a {type(raw).__name__}, not a mapping (name, seeds, methods, noises, sets)")
-    return make_benchmark(raw, where), root
+    return make_benchmark(read_mapping(text, where, "name, seeds, methods, noises, sets"), where), root
 
 
 def packaged_benchmarks() -> list[str]:

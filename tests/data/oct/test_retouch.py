@@ -4,13 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from segnoise.data.oct import read_retouch
 from segnoise.errors import UserError
 from segnoise.windows import Window
 from tests.data.oct import oct_trees as trees
-
-sitk = pytest.importorskip("SimpleITK", reason="RETOUCH is MetaImage; pip install SimpleITK")
 
 SPECTRALIS = (5, 496, 12)
 
@@ -50,7 +49,7 @@ def test_a_window_reads_its_part_and_is_unknown_beyond_the_edge(tmp_path):
 def test_volumes_keep_the_axes_of_the_file_as_simpleitk_counts_them(tmp_path):
     values, labels = trees.write_retouch(tmp_path, "Spectralis", "TRAIN025", SPECTRALIS, "uint16")
     (item,) = read_retouch(tmp_path, slices=False)[1]
-    image = sitk.ReadImage(str(tmp_path / "Spectralis" / "TRAIN025" / "oct.mhd"))
+    image = SimpleITK.ReadImage(str(tmp_path / "Spectralis" / "TRAIN025" / "oct.mhd"))
     assert item.name == "Spectralis/TRAIN025"
     assert item.source.shape == image.GetSize()
     assert item.source.spacing == pytest.approx(image.GetSpacing())
@@ -87,8 +86,8 @@ def test_the_test_set_has_no_labels(tmp_path):
 
 def test_a_value_that_is_no_class_is_named_when_read(tmp_path):
     trees.write_retouch(tmp_path, "Cirrus", "TRAIN001", (2, 16, 4), "uint8")
-    image = sitk.GetImageFromArray(np.full((2, 16, 4), 4, dtype=np.uint8))
-    sitk.WriteImage(image, str(tmp_path / "Cirrus" / "TRAIN001" / "reference.mhd"))
+    image = SimpleITK.GetImageFromArray(np.full((2, 16, 4), 4, dtype=np.uint8))
+    SimpleITK.WriteImage(image, str(tmp_path / "Cirrus" / "TRAIN001" / "reference.mhd"))
     labels = read_retouch(tmp_path)[1][0].labels
     with pytest.raises(UserError, match=r"reference\.mhd: class value 4"):
         labels.read(Window((0, 0), (16, 4)))
@@ -96,7 +95,9 @@ def test_a_value_that_is_no_class_is_named_when_read(tmp_path):
 
 def test_a_reference_of_another_size_is_refused(tmp_path):
     trees.write_retouch(tmp_path, "Cirrus", "TRAIN001", (2, 16, 4), "uint8")
-    sitk.WriteImage(sitk.Image(4, 16, 3, sitk.sitkUInt8), str(tmp_path / "Cirrus" / "TRAIN001" / "reference.mhd"))
+    SimpleITK.WriteImage(
+        SimpleITK.Image(4, 16, 3, SimpleITK.sitkUInt8), str(tmp_path / "Cirrus" / "TRAIN001" / "reference.mhd")
+    )
     with pytest.raises(UserError, match=r"of size \(4, 16, 3\), but its image is \(4, 16, 2\)"):
         read_retouch(tmp_path)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 
 from segnoise.data.volume import VolumeLabels, VolumeSource, read_volume, reorient, write_volume
 from segnoise.errors import UserError
@@ -107,7 +108,6 @@ class TestGrid:
             VolumeLabels(path, like=image)
 
     def test_masks_in_a_folder_fit_an_image_stack_of_known_spacing(self, tmp_path, voxels):
-        tifffile = pytest.importorskip("tifffile")
         said = {"axes": "ZYX", "spacing": 30.0, "unit": "um"}
         tifffile.imwrite(tmp_path / "a.tif", voxels, imagej=True, resolution=(1 / 5, 1 / 2), metadata=said)
         (tmp_path / "masks").mkdir()
