@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segnoise.errors import UserError
-from segnoise.kms.error_map import check_confusion
 from segnoise.methods.base import Batch, Channel, Context, Method, Needs, Output, Supervision
+from segnoise.methods.confusion import given_confusion
 
 
 class Forward(Method):
@@ -77,10 +77,8 @@ class Forward(Method):
         if learned:
             apart = torch.full((num_classes, num_classes), rate / (num_classes - 1))
             self._logits = nn.Parameter(apart.fill_diagonal_(1 - rate).log())
-        start = torch.eye(num_classes) if isinstance(confusion, str) else _matrix(confusion, num_classes)
-        if isinstance(confusion, str) and confusion not in ("learned", "held_out"):
-            raise UserError(f"method.confusion: {confusion!r} is neither learned, held_out nor a matrix")
-        self.register_buffer("_given", start)
+        matrix = given_confusion(confusion, num_classes, ["learned", "held_out"])
+        self.register_buffer("_given", torch.eye(num_classes) if matrix is None else matrix)
         self.needs = Needs(channel="uniform") if confusion == "held_out" else Needs()
         self.supplies = frozenset({"target", "regulariser"} if learned else {"target"})
 
@@ -126,15 +124,3 @@ class Forward(Method):
         if self.trace:
             terms["trace"] = share * self.trace * t.trace()
         return terms
-
-
-def _matrix(confusion: Sequence[Sequence[float]], classes: int) -> Tensor:
-    try:
-        matrix = torch.tensor(confusion, dtype=torch.float32)
-        check_confusion(matrix, classes)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"method.confusion: {confusion} is neither learned, held_out nor {classes} rows of {classes} probabilities "
-            "that sum to 1"
-        ) from error
-    return matrix

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segnoise.errors import UserError, nearest
 from segnoise.kms import kms_posterior, label_log_odds, mean_logit, published_log_odds, published_posterior, soft_target
-from segnoise.kms.error_map import LEAST_RATE, USUAL_MEAN, check_confusion
+from segnoise.kms.error_map import LEAST_RATE, USUAL_MEAN
 from segnoise.length import length_of
 from segnoise.methods.base import (
     Batch,
@@ -29,6 +29,7 @@ from segnoise.methods.base import (
     Teacher,
     risen,
 )
+from segnoise.methods.confusion import given_confusion
 
 _SOLVERS = {"exact": kms_posterior, "elbo": published_posterior}
 
@@ -143,7 +144,8 @@ class KMS(Method):
             raise UserError(f"method.length: {length} must be longer than nothing")
         self.mu, self.sigma, self.start, self.ramp = mu, sigma, start, ramp
         self.ensemble, self.steps, self.cap, self.variant = ensemble, steps, cap, variant
-        assumed = _assumed(confusion, num_classes)
+        given = given_confusion(confusion, num_classes, ["uniform", "learned"])
+        assumed: Confusion = tuple(map(tuple, given.tolist())) if given is not None else confusion  # type: ignore[assignment]
         networks = 2 if peers else 1
         memory = {"evidence": Memory(networks * num_classes)} if ensemble else {}
         gated = Gate(start) if gate else None
@@ -151,7 +153,6 @@ class KMS(Method):
         self._temperature: Tensor
         self._confusion: Tensor
         self._shares: Tensor
-        given = None if isinstance(assumed, str) else torch.tensor(assumed)
         self.register_buffer("_temperature", torch.ones(()))
         self.register_buffer("_confusion", torch.full((num_classes, num_classes), math.nan) if given is None else given)
         self.register_buffer("_shares", torch.full((num_classes,), 1 / num_classes))
@@ -262,18 +263,3 @@ class KMS(Method):
         if spacing is None or not bool((spacing > 0).all()):
             raise UserError(f"method.length: {self.length}, but the size of the pixels is unknown; give it in px")
         return (-spacing.cpu().double() / self.length.value).exp()
-
-
-def _assumed(confusion: str | Sequence[Sequence[float]], classes: int) -> Confusion:
-    """A confusion as it was asked for; UserError where it is neither a word nor a matrix of probabilities."""
-    if confusion in ("uniform", "learned"):
-        return confusion  # type: ignore[return-value]
-    try:
-        matrix = torch.tensor(confusion, dtype=torch.float32)
-        check_confusion(matrix, classes)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"method.confusion: {confusion} is neither uniform, learned nor {classes} rows of {classes} probabilities "
-            "that sum to 1"
-        ) from error
-    return tuple(map(tuple, matrix.tolist()))
