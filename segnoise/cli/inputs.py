@@ -20,7 +20,8 @@ def check_device(device: str) -> str:
 
 def check_inputs(paths: list[Path]) -> None:
     for path in paths:
-        if not path.exists():
+        folder, mark, _ = path.name.rpartition("#")  # FOLDER#SERIES_UID is one of several DICOM series
+        if not path.exists() and not (mark and path.with_name(folder).is_dir()):
             raise UserError(f"{path}: no such file")
 
 
@@ -32,14 +33,13 @@ def open_scene(path: Path) -> Any:
     return scene
 
 
-def targets_of(inputs: list[Path], output: Path, suffix: str) -> list[Path]:
-    """One output per input: the file itself for one, files in a folder for several."""
-    if len(inputs) == 1 and not output.is_dir():
+def targets_of(names: list[str], output: Path, suffix: str) -> list[Path]:
+    """One output per input: the file itself for one, files called as the inputs are in a folder for several."""
+    if len(names) == 1 and not output.is_dir():
         return [output]
     if output.suffix and not output.is_dir():
-        raise UserError(f"{output}: {len(inputs)} inputs need a folder as output, not a file")
-    stems = [path.name.removesuffix(".nii.gz") if path.name.endswith(".nii.gz") else path.stem for path in inputs]
-    if len(set(stems)) < len(stems):
+        raise UserError(f"{output}: {len(names)} inputs need a folder as output, not a file")
+    if len(set(names)) < len(names):
         raise UserError("inputs: two of them have the same name; predict them into different folders")
     output.mkdir(parents=True, exist_ok=True)
-    return [output / f"{stem}{suffix}" for stem in stems]
+    return [output / f"{name}{suffix}" for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,31 @@ from segnoise.cli.inputs import check_device, check_inputs, open_scene, targets_
 from segnoise.cli.options import Debug, Device, MinArea, Overlap, Overwrite, Quiet, Tolerance, Which, WindowSize
 from segnoise.errors import UserError
 
+if TYPE_CHECKING:
+    from segnoise.training import Model
+
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder or a checkpoint file.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Rasters, images or volumes (files, DICOM folders).")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A file; a folder for several inputs.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Rasters, images or volumes (files, DICOM folders, FOLDER#SERIES_UID); CASE_0000, CASE_0001, ... are "
+            "the channels of a volume for a run on several."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="A file (.dcm: DICOM segmentation of a series); a folder for several."),
+    ],
     scores: Annotated[bool, typer.Option("--scores", help="Also write probabilities (NAME_scores.tif).")] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that were given for volumes: also write where they look wrong (NAME_wrong.nii.gz). A file; a "
+            "folder, pattern or CSV table for several."
+        ),
+    ] = None,
     window: WindowSize = None,
     overlap: Overlap = None,
     checkpoint: Which = "best",
@@ -30,7 +49,7 @@ def predict(
 
     Example: `segnoise predict runs/fields scene.tif -o labels.tif`, `segnoise predict runs/mr t1.nii.gz -o seg.nii.gz`
     """
-    from segnoise.inference import predict_image, predict_raster, predict_volume
+    from segnoise.inference import predict_image, predict_raster
     from segnoise.training import load
 
     device = check_device(device)
@@ -40,22 +59,20 @@ def predict(
     plain = kind in ("images", "fundus", "oct")
     if plain and scores:
         raise UserError("--scores: is for rasters and volumes; a run on plain images writes masks only")
-    if kind == "volume" and (window is not None or overlap is not None):
-        raise UserError("--window, --overlap: are for maps and images; volumes go by the windows of the run")
-    targets = targets_of(inputs, output, ".png" if plain else {"volume": ".nii.gz"}.get(kind, ".tif"))
-    beside: Path | None
+    if kind == "volume":
+        if window is not None or overlap is not None:
+            raise UserError("--window, --overlap: are for maps and images; volumes go by the windows of the run")
+        _predict_volumes(model, inputs, output, scores, labels, overwrite, device, quiet)
+        return
+    if labels is not None:
+        how = "" if plain else "; write --scores, and give them to segnoise.inference.map_label_errors"
+        raise UserError(f"--labels: is for runs on volumes, this one is on {kind}{how}")
+    targets = targets_of([path.stem for path in inputs], output, ".png" if plain else ".tif")
     for path, target in zip(inputs, targets, strict=True):
         if plain:
             predict_image(
                 model, path, target, window=window, overlap=overlap, overwrite=overwrite, device=device
             )  # fmt: skip
-        elif kind == "volume":
-            stem = target.name.removesuffix(".gz").removesuffix(".nii")
-            beside = target.with_name(f"{stem}_scores.nii.gz") if scores else None
-            with bar(f"predict {path.name}", quiet) as progress:
-                predict_volume(
-                    model, path, target, scores=beside, overwrite=overwrite, device=device, progress=progress,
-                )  # fmt: skip
         else:
             open_scene(path)
             beside = target.with_name(f"{target.stem}_scores.tif") if scores else None
@@ -65,6 +82,38 @@ def predict(
                     device=device, progress=progress,
                 )  # fmt: skip
         say(quiet, f"{target}: written")
+
+
+def _predict_volumes(
+    model: Model,
+    inputs: list[Path],
+    output: Path,
+    scores: bool,
+    labels: str | None,
+    overwrite: bool,
+    device: str,
+    quiet: bool,
+) -> None:
+    from segnoise.data.volume import volume_name
+    from segnoise.inference import predict_volume
+    from segnoise.inference.cases import cases_of, labels_of
+
+    cases = cases_of(model, inputs)
+    given = [None] * len(cases) if labels is None else labels_of(cases, labels)
+    for case, target, file in zip(cases, targets_of([c.name for c in cases], output, ".nii.gz"), given, strict=True):
+        name = volume_name(target)
+        wrong = None if file is None else target.with_name(f"{name}_wrong.nii.gz")
+        with bar(f"predict {case.name}", quiet) as progress:
+            made = predict_volume(
+                model, case.files, target, scores=target.with_name(f"{name}_scores.nii.gz") if scores else None,
+                labels=file, label_error=wrong, overwrite=overwrite, device=device, progress=progress,
+            )  # fmt: skip
+        say(quiet, f"{target}: written")
+        if made.wrong is not None:
+            say(
+                quiet,
+                f"{wrong}: {made.wrong.expected:.0f} of {made.wrong.labels} voxels of {file} are expected to be wrong",
+            )
 
 
 def fields(

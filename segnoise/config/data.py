@@ -23,8 +23,14 @@ class Split(Section):
     )
     group: str | None = Field(
         None,
-        description="With source: a regular expression on the images' names without suffix; images for which its first "
-        "bracket (or all of it) matches the same text stay together, such as the slices of a patient",
+        description="A regular expression on the images' names without suffix; images for which its first bracket (or "
+        "all of it) matches the same text stay together, such as the slices of a patient. With source they are dealt "
+        "together, with table it is refused if they are not",
+    )
+    allow_shared_groups: bool = Field(
+        False,
+        description="With table: train although a group is in two parts, such as a patient in a published split; "
+        "scores are then too good",
     )
     seed: int | None = Field(None, ge=0, description="Seed of the deal; by default the run's own")
     fold: str | None = Field(
@@ -45,8 +51,14 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _group_of_sources(self) -> Split:
-        if self.group is not None and self.by != "source":
-            raise ValueError(f"group goes with by: source, not by: {self.by}")
+        if self.group is not None and self.by == "block":
+            raise ValueError("group goes with by: source or by: table, not by: block")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_where_it_can_be(self) -> Split:
+        if self.allow_shared_groups and self.by != "table":
+            raise ValueError(f"allow_shared_groups goes with by: table; by: {self.by} shares none")
         return self
 
     @model_validator(mode="after")
@@ -163,7 +175,12 @@ class VolumeData(_Windows):
     labels: str | list[str] | None = Field(
         None,
         description="A folder, pattern or list of volumes with the same names, or a CSV table; an nnU-Net data set has "
-        "its own",
+        "its own; volumes that slice_labels speak of need none",
+    )
+    slice_labels: str | None = Field(
+        None,
+        description="A CSV table of what slices hold: image, slice (as in the file, from 0; without this column labels "
+        "are of whole volumes), and a column a class with 1, 0 or empty (unknown); for method image_labels",
     )
     window: int | tuple[int, int] | tuple[int, int, int] = Field(
         64, description="Sides of the training crops in voxels: one number, or one an axis"

@@ -58,7 +58,9 @@ def make_config(
         raise UserError(f"{where}: {_explain(error, content)}") from error
 
 
-_PATHS = (("data", "images"), ("data", "labels"), ("data", "folder"), ("network", "weights"))
+_PATHS = (
+    ("data", "images"), ("data", "labels"), ("data", "slice_labels"), ("data", "folder"), ("network", "weights")
+)  # fmt: skip
 
 
 def _absolute(content: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -3,15 +3,17 @@ tells of labels: where they are wrong, and whether they lie beside the image.
 """
 
 from segnoise.inference.alignment import Displacement, find_common_displacement, find_displacement, move_labels
+from segnoise.inference.dicomseg import write_dicom_seg
 from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_array, map_label_errors, object_errors
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
 from segnoise.inference.images import predict_image
 from segnoise.inference.raster import predict_array, predict_raster
-from segnoise.inference.volumes import predict_volume
+from segnoise.inference.volumes import VolumePrediction, predict_volume
 
 __all__ = [
     "Displacement",
     "ObjectErrors",
+    "VolumePrediction",
     "WrongLabels",
     "class_to_vectorise",
     "error_map_array",
@@ -25,5 +27,6 @@ __all__ = [
     "predict_image",
     "predict_raster",
     "predict_volume",
+    "write_dicom_seg",
     "write_fields",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -13,6 +14,7 @@ from scipy.special import ndtr
 from segnoise.draws import generator
 from segnoise.errors import UserError
 from segnoise.kms import sample_field
+from segnoise.length import Length, length_of
 from segnoise.noise.base import Corruption, Params, check_rho, check_share, key_of, rho_per_axis, write_rho
 from segnoise.noise.geometry import known_labels
 from segnoise.noise.level import verdict
@@ -42,6 +44,8 @@ class Kms(Corruption):
         classes: number of classes; default: as many as the labels show, at least two.
         T: a transition matrix, a row a true class, such as ``T=((0.9, 0.1), (0.2, 0.8))``. A flipped label goes where
             its row without the diagonal says; a class whose row has nothing beside it does not flip.
+        length: replaces rho: the distance over which correlation falls to 1/e, such as ``length=3mm`` or ``9px``;
+            ``rho = exp(-spacing / length)`` along each axis.
 
     Raises:
         UserError: a value outside its range, or more classes than there are.
@@ -56,6 +60,7 @@ class Kms(Corruption):
     rho: float | tuple[float, ...] = 0.9
     classes: int | None = None
     T: Transition | None = None
+    length: Length | None = None
     name: ClassVar[str] = "kms"
 
     def __post_init__(self) -> None:
@@ -69,14 +74,19 @@ class Kms(Corruption):
             object.__setattr__(self, "T", check_transition(self.name, self.T))
             if self.classes not in (None, len(self.T)):
                 raise UserError(f"kms: T has {len(self.T)} rows, but classes is {self.classes}")
+        if self.length is not None:
+            object.__setattr__(self, "length", length_of(self.name, "length", self.length))
+            if not self.length.value > 0:
+                raise UserError(f"kms: length {self.length} must be longer than nothing")
 
     def __str__(self) -> str:
         classes = "" if self.classes is None else f", classes={self.classes}"
         matrix = "" if self.T is None else f", T={write_transition(self.T)}"
-        return f"kms({self.level:g}, rho={write_rho(self.rho)}{classes}{matrix})"
+        reach = f"rho={write_rho(self.rho)}" if self.length is None else f"length={self.length}"
+        return f"kms({self.level:g}, {reach}{classes}{matrix})"
 
     def draw(self, shape: Sequence[int], generator: np.random.Generator) -> Params:
-        rho = rho_per_axis(self.name, self.rho, len(shape))
+        rho = None if self.length is not None else rho_per_axis(self.name, self.rho, len(shape))
         return {"name": self.name, "level": self.level, "rho": rho, "key": key_of(generator)}
 
     def apply(
@@ -96,11 +106,18 @@ class Kms(Corruption):
         spacing: Sequence[float] | None = None,
         num_classes: int | None = None,
     ) -> list[tuple[NDArray[Any], Params]]:
+        if self.length is not None:
+            params = [{**p, "rho": self._rho(x.ndim, spacing)} for x, p in zip(images, params, strict=True)]
         fields = [self._field(x, p, instances) for x, p in zip(images, params, strict=True)]
         fitted = self._solve(images, params, fields, instances, num_classes)
         return [
             (self._flip(x, p, field.cost, instances), p) for x, p, field in zip(images, fitted, fields, strict=True)
         ]
+
+    def _rho(self, axes: int, spacing: Sequence[float] | None) -> list[float]:
+        """The correlations that the length stands for on pixels of this size."""
+        assert self.length is not None
+        return [math.exp(-side / self.length.value) for side in self.length.pixel(spacing, axes)]
 
     def _solve(
         self,

@@ -369,7 +369,8 @@ class _Loop:
         }
         state.history.append(row)
         score = validation["val_iou"]
-        if score > state.best:
+        # Where no validation label is known, which is where the loss on them is 0, the latest weights are the best.
+        if score > state.best or validation["val_loss"] == 0:
             state.best, state.best_epoch = score, len(state.history) - 1
             self._save("best")
         self._save("last")

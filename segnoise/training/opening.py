@@ -197,7 +197,16 @@ def _volumes(data: VolumeData, run: Run) -> list[Opened]:
     from segnoise.training.volumes import open_volumes
 
     return [
-        Opened(item.image, item.file, item.source, item.labels, item.affine, group=item.group, split=item.split)
+        Opened(
+            item.image,
+            item.file,
+            item.source,
+            item.labels,
+            item.affine,
+            group=item.group,
+            split=item.split,
+            image_labels=item.image_labels,
+        )
         for item in open_volumes(data)
     ]
 

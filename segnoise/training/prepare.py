@@ -7,6 +7,7 @@ an evaluation and a reader of the folder see the same data.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ from segnoise.training.opening import Opened, open_data
 from segnoise.training.run import Run
 from segnoise.vector import polygonize
 from segnoise.windows import Window, atomic_output
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def prepare(config: Config, run: Run) -> Prepared:
     opened = open_data(config, run)
     sources = [item.source for item in opened]
     regions = _split(config, opened)
+    split = config.data.split
+    shared = _shared_groups(opened, regions, split.allow_shared_groups) if split.by == "table" else []
     run.labels.mkdir(parents=True, exist_ok=True)
     given, clean, records = _materialise(config, run, opened, regions)
     if run.prepared.is_file():
@@ -89,6 +94,7 @@ def prepare(config: Config, run: Run) -> Prepared:
                 split: [[r.index, *r.window.start, *r.window.size] for r in boxes] for split, boxes in regions.items()
             },
             "noise": records,
+            "shared_groups": shared,
         }
         with atomic_output(run.prepared, overwrite=True) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
@@ -115,6 +121,31 @@ def _split(config: Config, opened: Sequence[Opened]) -> dict[str, list[Region]]:
     groups = [item.group for item in opened]
     chosen = source_split([item.source.name for item in opened], fractions, seed, fixed, groups, fold)
     return {name: whole_regions(rows, shapes, config.data.sides) for name, rows in chosen.items()}
+
+
+def _shared_groups(opened: Sequence[Opened], regions: dict[str, list[Region]], allow: bool) -> list[str]:
+    """The groups, such as patients, that a given split has on more than one side: none, unless ``allow``."""
+    home: dict[str, tuple[str, Path]] = {}
+    shared: dict[str, str] = {}
+    for name, boxes in regions.items():
+        for index in sorted({box.index for box in boxes}):
+            group, image = opened[index].group, opened[index].image
+            if group is None:
+                continue
+            first, other = home.setdefault(group, (name, image))
+            if first != name:
+                shared.setdefault(group, f"{group} is in {first} ({other}) and in {name} ({image})")
+    if not shared:
+        return []
+    first_told, more = next(iter(shared.values())), len(shared) - 1
+    too = f" ({more} more like it)" if more else ""
+    if not allow:
+        raise UserError(
+            f"data.split: {first_told}{too}, so scores would be too good; put its images on one side, or allow it with "
+            "data.split.allow_shared_groups: true"
+        )
+    log.warning("data.split: %s%s; scores are too good", first_told, too)
+    return sorted(shared)
 
 
 def _materialise(

@@ -1,16 +1,20 @@
-"""Volumes of a run with their labels: files paired by name, tables, nnU-Net data sets; whole, or cut into slices."""
+"""Volumes of a run with their labels: files paired by name, tables, nnU-Net data sets; whole, or cut into slices.
+
+A volume of which ``data.slice_labels`` say something needs no mask: its voxels are unknown then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segnoise.config import VolumeData
-from segnoise.data import Labels, PerImage, Source, read_table
+from segnoise.data import IGNORE_INDEX, ArrayLabels, Labels, PerImage, Source, read_table
 from segnoise.data.volume import (
     SliceLabels,
     SliceSource,
@@ -22,11 +26,16 @@ from segnoise.data.volume import (
     volume_name,
 )
 from segnoise.errors import UserError
+from segnoise.training.told import Told, labels_of_slices, labels_of_volume, read_told
 
 
 @dataclass(frozen=True)
 class VolumeItem:
-    """A volume with its labels and the affine of its grid, or a slice; ``group`` is the volume where it is cut."""
+    """A volume with its labels and the affine of its grid, or a slice; ``group`` is the volume where it is cut.
+
+    ``file`` is the image itself where there is no mask; ``image_labels`` say of each class whether it is in the volume
+    or slice: 1, 0, or nan where that is not known.
+    """
 
     image: Path
     file: Path
@@ -35,13 +44,16 @@ class VolumeItem:
     affine: NDArray[np.float64] | None
     group: str | None
     split: str | None
+    image_labels: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
 class _Case:
+    name: str
     images: tuple[Path, ...]
-    labels: Path
+    labels: Path | None
     split: str | None = None
+    told: Told | None = None
 
 
 def standard_of(data: VolumeData) -> Standard:
@@ -51,7 +63,10 @@ def standard_of(data: VolumeData) -> Standard:
 
 def open_volume_source(data: VolumeData, paths: Sequence[Path]) -> Source:
     """A volume as the networks of a run see it; several files are its channels."""
-    source = VolumeSource(list(paths), standard=standard_of(data))
+    return _scaled(data, VolumeSource(list(paths), standard=standard_of(data)))
+
+
+def _scaled(data: VolumeData, source: VolumeSource) -> Source:
     if data.scaling.per == "set":
         return source
     return PerImage(source, data.scaling.kind, data.scaling.divide)
@@ -62,28 +77,57 @@ def open_volumes(data: VolumeData) -> Iterator[VolumeItem]:
 
     Raises:
         UserError: paths that are not there, labels without their volume, on another grid, or with other values than
-            the classes.
+            the classes; a table of slice labels with a fault, or of slices that there are not.
     """
-    ignore = None
-    if len(data.images) == 1 and data.images[0].endswith("dataset.json"):
-        cases, ignore = _nnunet(data)
-    else:
-        cases = _paired(data)
+    cases, ignore = _cases(data)
+    names = Counter(case.name for case in cases)
     standard = standard_of(data)
     for case in cases:
         raw = VolumeSource(list(case.images))
-        VolumeLabels(case.labels, len(data.classes), like=raw, ignore=ignore)
-        labels = VolumeLabels(case.labels, len(data.classes), ignore=ignore, standard=standard)
-        labels.check()
-        source = open_volume_source(data, case.images)
-        first = case.images[0]
+        seen = VolumeSource(list(case.images), standard=standard)
+        source, first = _scaled(data, seen), case.images[0]
+        labels: Labels = ArrayLabels(np.broadcast_to(np.uint8(IGNORE_INDEX), seen.shape))
+        if case.labels is not None:
+            VolumeLabels(case.labels, len(data.classes), like=raw, ignore=ignore)
+            labels = mask = VolumeLabels(case.labels, len(data.classes), ignore=ignore, standard=standard)
+            mask.check()
+        whole = VolumeItem(first, case.labels or first, source, labels, seen.affine, None, case.split)
         if data.slices is None:
-            yield VolumeItem(first, case.labels, source, labels, labels.grid.affine, None, case.split)
+            yield replace(whole, image_labels=None if case.told is None else labels_of_volume(case.told))
             continue
         axis, around = data.slices.axis, data.slices.neighbours
-        for k in range(source.shape[axis]):
-            image = SliceSource(source, axis, k, around)
-            yield VolumeItem(first, case.labels, image, SliceLabels(labels, axis, k), None, source.name, case.split)
+        count = source.shape[axis]
+        told = [None] * count if case.told is None else labels_of_slices(case.told, raw.grid, seen.grid, axis)
+        for k in range(count):
+            yield replace(
+                whole,
+                source=SliceSource(source, axis, k, around),
+                labels=SliceLabels(labels, axis, k),
+                affine=None,
+                group=source.name if names[case.name] == 1 else str(first),
+                image_labels=told[k],
+            )
+
+
+def _cases(data: VolumeData) -> tuple[list[_Case], int | None]:
+    """The volumes with their masks and what is said of them, and which index stands for unknown in the masks."""
+    if len(data.images) == 1 and data.images[0].endswith("dataset.json"):
+        cases, ignore = _nnunet(data)
+        return _with_told(data, cases), ignore
+    images = find_volumes(data.images)
+    cases = _with_told(data, [_Case(volume_name(image), (image,), None) for image in images])
+    told = {case.images[0] for case in cases if case.told is not None}
+    if data.labels is None and not told:
+        raise UserError("data.labels: this key is needed; a folder, pattern or list of volumes, or a CSV table")
+    masks = _masks(data, images, told)
+    return [replace(case, labels=mask, split=split) for case, (mask, split) in zip(cases, masks, strict=True)], None
+
+
+def _with_told(data: VolumeData, cases: list[_Case]) -> list[_Case]:
+    if data.slice_labels is None:
+        return cases
+    told = read_told(data.slice_labels, data.classes, [(case.name, case.images) for case in cases])
+    return [replace(case, told=one) for case, one in zip(cases, told, strict=True)]
 
 
 def _nnunet(data: VolumeData) -> tuple[list[_Case], int | None]:
@@ -95,39 +139,42 @@ def _nnunet(data: VolumeData) -> tuple[list[_Case], int | None]:
         )
     if data.labels is not None:
         raise UserError("data.labels: an nnU-Net data set has its own; leave the key out")
-    cases = [_Case(case.images, case.label) for case in dataset.training if case.label is not None]
+    cases = [_Case(case.name, case.images, case.label) for case in dataset.training if case.label is not None]
     return cases, dataset.ignore
 
 
-def _paired(data: VolumeData) -> list[_Case]:
-    if data.labels is None:
-        raise UserError("data.labels: this key is needed; a folder, pattern or list of volumes, or a CSV table")
-    images = find_volumes(data.images)
+def _masks(data: VolumeData, images: Sequence[Path], told: Collection[Path]) -> list[tuple[Path | None, str | None]]:
+    """The mask of each image and the split that a table states; an image of which something else is told needs none."""
     if isinstance(data.labels, str) and data.labels.lower().endswith(".csv"):
-        table = {pair.image.resolve(): pair for pair in read_table(data.labels)}
-        missing = next((image for image in images if image.resolve() not in table), None)
+        table = {pair.image.resolve(): (pair.label, pair.split) for pair in read_table(data.labels)}
+        missing = next((image for image in images if image.resolve() not in table and image not in told), None)
         if missing is not None:
             raise UserError(f"{data.labels}: has no row for the image {missing}; add it or take the image out")
-        rows = [table[image.resolve()] for image in images]
-        return [_Case((image,), row.label, row.split) for image, row in zip(images, rows, strict=True)]
-    patterns = [data.labels] if isinstance(data.labels, str) else list(data.labels)
-    if len(patterns) == 1 and Path(patterns[0]).is_dir():
-        patterns = [str(path) for path in sorted(Path(patterns[0]).iterdir()) if not path.name.startswith(".")]
-    files = find_volumes(patterns)
+        return [table.get(image.resolve(), (None, None)) for image in images]
+    files = _label_files(data.labels)
     named: dict[str, Path] = {}
     for file in files:
         name = volume_name(file)
         if name in named:
             raise UserError(f"data.labels: two volumes are named {name}: {named[name]} and {file}; keep one")
         named[name] = file
-    if not any(volume_name(image) in named for image in images):
+    if files and not any(volume_name(image) in named for image in images):
         if len(files) != len(images):
             raise UserError(
                 f"data.labels: {len(files)} volumes for {len(images)} images, and no names in common; name them alike "
                 "or pair them in a CSV table"
             )
-        return [_Case((image,), file) for image, file in zip(images, files, strict=True)]
+        return [(file, None) for file in files]
     for image in images:
-        if volume_name(image) not in named:
+        if volume_name(image) not in named and image not in told:
             raise UserError(f"data.labels: no labels for {image}; add {volume_name(image)}.* or take the image out")
-    return [_Case((image,), named[volume_name(image)]) for image in images]
+    return [(named.get(volume_name(image)), None) for image in images]
+
+
+def _label_files(labels: str | Sequence[str] | None) -> list[Path]:
+    if labels is None:
+        return []
+    patterns = [labels] if isinstance(labels, str) else list(labels)
+    if len(patterns) == 1 and Path(patterns[0]).is_dir():
+        patterns = [str(path) for path in sorted(Path(patterns[0]).iterdir()) if not path.name.startswith(".")]
+    return find_volumes(patterns)

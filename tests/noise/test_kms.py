@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from segnoise.draws import generator
 from segnoise.errors import UserError
-from segnoise.noise import Kms, parse
+from segnoise.length import Length
+from segnoise.noise import Kms, parse, replay
 from segnoise.noise.latent import latent_correlation
 
 
@@ -131,9 +132,32 @@ def test_the_card_finds_the_latent_correlation(rho: float, level: float) -> None
     assert latent["rho"] == pytest.approx([rho, 0.6], abs=0.02)
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 3.0), (3.0, 1.0, 0.5)])
+def test_a_length_makes_correlations_that_follow_the_size_of_voxels(spacing: tuple[float, ...]) -> None:
+    labels = np.zeros((96, 96, 96), dtype=np.uint8)
+    noisy, record = parse("kms(0.4, length=3mm)").corrupt(labels, seed=4, spacing=spacing)
+    expected = np.exp(-np.array(spacing) / 3)
+    assert record["params"][0]["rho"] == pytest.approx(expected)
+    latent = latent_correlation(noisy != labels, labels == 0)
+    assert latent is not None
+    assert latent["rho"] == pytest.approx(expected, abs=0.02)
+    assert np.array_equal(replay(labels, record), noisy)
+    by_rho, _ = Kms(0.4, rho=tuple(expected.tolist())).corrupt(labels, seed=4)
+    assert np.array_equal(by_rho, noisy)
+
+
+def test_a_length_is_written_back_and_needs_a_size_of_pixels() -> None:
+    assert str(parse("kms(0.4, length=3mm)")) == "kms(0.4, length=3mm)"
+    assert parse("kms(0.4, length=3mm)").lengths == (Length(3.0, "mm"),)
+    with pytest.raises(UserError, match="length 3mm: the size of the labels' pixels is unknown"):
+        parse("kms(0.4, length=3mm)").corrupt(np.zeros((9, 9), np.uint8), seed=0)
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        {"level": 0.2, "length": "0mm"},
+        {"level": 0.2, "length": 3},
         {"level": 1.2},
         {"level": -0.1},
         {"level": 0.2, "rho": 1.0},

@@ -206,12 +206,10 @@ class TestFaults:
     def test_a_compression_without_decoder_names_the_extra(self, tmp_path, slices, write_dicom):
         path = write_dicom(slices[:, :, :1])[0]
         dataset = pydicom.dcmread(path)
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLSLossless
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.HTJ2KLossless
         dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
         dataset.save_as(path)
-        if pydicom.pixels.get_decoder(pydicom.uid.JPEGLSLossless).is_available:
-            pytest.skip("a JPEG-LS decoder is installed")
-        with pytest.raises(UserError, match=r"no installed decoder reads JPEG-LS Lossless.*segnoise\[dicom\]"):
+        with pytest.raises(UserError, match=r"no installed decoder reads .*segnoise\[dicom\]"):
             read_volume(path)
 
     def test_colours_and_look_up_tables_are_refused(self, tmp_path, slices, write_dicom):
