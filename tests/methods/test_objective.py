@@ -349,7 +349,7 @@ class TestComposition:
             ({"name": "kms", "length": 3}, "length 3 needs a unit"),
             ({"name": "kms", "length": "0m"}, r"method\.length: 0m must be longer"),
             ({"name": "kms", "confusion": [[1, 0], [0.5, 0.6]]}, r"method\.confusion: .* 2 rows of 2 probabilities"),
-            ({"name": "kms", "confusion": "often"}, r"method\.confusion: often is neither"),
+            ({"name": "kms", "confusion": "often"}, r"method\.confusion: 'often' is neither"),
             ({"name": "kms", "variant": "elb"}, r"method\.variant: did you mean 'elbo'"),
             ({"name": "kms", "calibrate": "often"}, r"method\.calibrate: 'often' is neither true nor false"),
             (["cross_entropi"], "did you mean 'cross_entropy'"),
