@@ -44,6 +44,14 @@ def write(folder, content):
             r"data.split.group: not a regular expression: missing \), .* \(given: '\(a'\)",
         ),
         ({"data": {**RASTER["data"], "scaling": {"kind": "divide"}}}, "divide is needed"),
+        (
+            {"data": {**RASTER["data"], "scaling": {"kind": "divide", "divide": 255, "per": "image"}}},
+            "data.scaling: divide is one number for all images; leave per: image out",
+        ),
+        (
+            {"data": {"kind": "volume", "images": ["a"], "classes": ["a", "b"], "slice_labels": "t.csv"}},
+            "^data.slice_labels: no method reads them; add image_labels to method$",
+        ),
         ({"name": "a/b"}, "name"),
         ({"seed": -1}, "seed"),
     ],
@@ -137,3 +145,10 @@ def test_configuration_errors_come_without_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_volumes_are_not_turned_unless_asked():
+    volume = {"kind": "volume", "images": ["a.nii.gz"], "labels": "m", "classes": ["a", "b"]}
+    assert not make_config({"data": volume}).data.augment
+    assert make_config({"data": {**volume, "augment": True}}).data.augment
+    assert make_config(RASTER).data.augment

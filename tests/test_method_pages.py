@@ -242,3 +242,16 @@ def test_what_is_left_out_is_mostly_wrong_where_networks_know_the_truth(pictures
     for kept in scene.kept("co_teaching"):
         assert wrong[~kept].mean() > 2 * scene.rate
         assert 0.5 * scene.rate < (~kept).mean() < 1.5 * scene.rate
+
+
+def test_the_table_of_the_results_is_the_one_that_the_cells_give(tool, cells):
+    written = (DOCS / "results.md").read_text()
+    assert tool.put(written, tool.side_by_side(cells.groups(cells.read_cells(DOCS / "data")))) == written
+
+
+def test_the_table_has_sets_and_methods_with_seeds_enough_and_the_best_first(tool, cells):
+    rows = study("sce", [0.01, 0.02, 0.01, 0.02, 0.01]) + study("mae", [0.03, 0.04, 0.03, 0.04, 0.03])
+    rows += study("tloss", [0.1, 0.1]) + study("sce", [0.5, 0.5], set="hippocampus")
+    _, *lines = tool.side_by_side(cells.groups(rows)).replace(tool.BEGIN, "").replace(tool.END, "").strip().splitlines()
+    assert [line.split(" | ")[0] for line in lines[1:]] == ["| two networks averaged", "| `mae`", "| `sce`"]
+    assert lines[2] == "| `mae` | +0.034 ± 0.002 **+** |"

@@ -1,4 +1,5 @@
-"""Draws docs/assets/methods/*.png and writes docs/methods/*.md and the table in docs/methods.md, from the cells so far.
+"""Draws docs/assets/methods/*.png and writes docs/methods/*.md and the tables in docs/methods.md and docs/results.md,
+from the cells so far.
 
 python tools/draw_method_pages.py
 """
@@ -20,6 +21,7 @@ from method_cells import (
     HELPS,
     NOTHING,
     PLAIN,
+    SETS,
     TOO_FEW,
     TWO,
     Group,
@@ -46,6 +48,9 @@ VARIANTS = {
     ("kms", (("peers", "true"),)): "kms, peers",
 }
 """How docs/performance.md calls methods with options."""
+
+HEAVY, IN_STANDARD = "kms(0.4)", (PLAIN, "gce", "kms")
+"""Heavy patches, and the methods that have them in the standard benchmark; the others are a study of their own."""
 
 Spread = Mapping[str, float]
 Told = Mapping[str, Sequence[float]]
@@ -336,6 +341,28 @@ Gap closed is the share of what noise costs plain training that a method wins ba
 all methods have the options they come with, but for those that are named."""
 
 
+def side_by_side(every: Sequence[Group]) -> str:
+    """The table of docs/results.md: every method on heavy patches in the sets where it has seeds enough, best first."""
+    heavy = [g for g in every if g.noise == HEAVY and "(" not in g.set and g.verdict != TOO_FEW and g.method != EARLY]
+    studied = {g.set for g in heavy if g.method not in (*IN_STANDARD, TWO)}
+    sets = [name for name in SETS if name in studied]
+    rows = {name: {g.set: g for g in found} for name, found in _by_name(heavy).items()}
+    rows = {name: found for name, found in rows.items() if set(sets) <= found.keys()}
+    best = sorted(rows, key=lambda name: -sum(_mean(rows[name][where].differences) for where in sets))
+    lines = [f"| method | {' | '.join(sets)} |", "| --- " * (1 + len(sets)) + "|"]
+    lines += [f"| {name} | {' | '.join(_marked(rows[name][where]) for where in sets)} |" for name in best]
+    return "\n\n".join([BEGIN, "\n".join(lines), END])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _marked(group: Group) -> str:
+    mark = {HELPS: " **+**", HARMS: " **−**"}.get(group.verdict, "")
+    return f"{_mean(group.differences):+.3f} ± {standard_error(group.differences):.3f}{mark}"
+
+
 def put(text: str, what: str) -> str:
     """A text with what is between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
@@ -353,6 +380,8 @@ def main() -> None:
         (DOCS / "methods" / f"{name}.md").write_text(text)
     methods = DOCS / "methods.md"
     methods.write_text(put(methods.read_text(), index(every, spread, timed)))
+    results = DOCS / "results.md"
+    results.write_text(put(results.read_text(), side_by_side(every)))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def first_rank() -> bool:
 
 @contextmanager
 def bar(title: str, quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar on stderr as a callback of (done, total)."""
-    if quiet:
+    """A progress bar on stderr as a callback of (done, total); none where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

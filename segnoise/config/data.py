@@ -94,6 +94,8 @@ class Scaling(Section):
     def _divisor(self) -> Scaling:
         if (self.kind == "divide") != (self.divide is not None):
             raise ValueError("divide is needed by kind divide, and only there")
+        if self.divide is not None and self.per == "image":
+            raise ValueError("divide is one number for all images; leave per: image out")
         return self
 
 
@@ -194,6 +196,9 @@ class VolumeData(_Windows):
         None, description="Millimetres per voxel while training and predicting; null as stored"
     )
     slices: Slices | None = Field(None, description="2-D images cut from the volumes, see below; null for 3-D crops")
+    augment: bool = Field(
+        False, description="Flips and quarter turns; volumes lie alike, and left and right, front and back differ"
+    )
     foreground: float = Field(
         0.5, ge=0, le=1, description="Share of training crops that are laid around a voxel that is not class 0"
     )

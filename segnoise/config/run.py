@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from segnoise.config.data import DataSection
 from segnoise.config.section import Section
+from segnoise.errors import UserError
 from segnoise.methods.names import check_method_name
 from segnoise.networks.names import check_network_name
 
@@ -113,6 +114,13 @@ class Config(Section):
     @classmethod
     def _network(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _slice_labels_are_read(self) -> Config:
+        told = getattr(self.data, "slice_labels", None)
+        if told is not None and all(method.name != "image_labels" for method in self.method):
+            raise UserError("data.slice_labels: no method reads them; add image_labels to method")
+        return self
 
     def methods(self) -> list[dict[str, Any]]:
         """Name and options of each method, in order."""

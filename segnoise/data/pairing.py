@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segnoise.data.csvtable import read_rows
 from segnoise.errors import UserError, nearest
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".geojsonl", ".parquet", ".shp", ".fgb")
@@ -63,20 +63,12 @@ def read_table(path: str | Path) -> list[Pair]:
     that does not exist, an image given twice and an unknown split.
     """
     path = _existing(Path(path))
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            rows = [(reader.line_num, row) for row in reader]
-            columns = [name.strip() for name in reader.fieldnames or []]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV table in UTF-8 ({error}); export it again") from error
+    columns, rows = read_rows(path)
     for column in ("image", "label"):
         if column not in columns:
             raise UserError(f"{path}: has no column {column!r}, only {', '.join(columns) or 'none'}; add it")
     pairs: dict[Path, Pair] = {}
-    for line, row in rows:
-        cell = {(key or "").strip(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-        where = f"{path}, line {line}"
+    for where, cell in rows:
         if not cell.get("image") or not cell.get("label"):
             raise UserError(f"{where}: the image or the label is empty; fill the row or remove it")
         image, label = (_existing(path.parent / cell[column], where) for column in ("image", "label"))

@@ -10,16 +10,12 @@ from pathlib import Path
 
 from segnoise.config import VolumeData
 from segnoise.data import read_table
-from segnoise.data.volume import find_volumes, open_volume, read_nnunet, volume_name
-from segnoise.data.volume.itkfile import ITK_SUFFIXES
-from segnoise.data.volume.nifti import NIFTI_SUFFIXES
+from segnoise.data.volume import CalledAs, label_volumes, open_volume, read_nnunet, volume_name
 from segnoise.data.volume.reading import folder_kind
-from segnoise.data.volume.stack import TIFF_SUFFIXES
 from segnoise.errors import UserError
 from segnoise.training import Model
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<number>[0-9]{4})")
-_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *TIFF_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -82,24 +78,12 @@ def labels_of(cases: Sequence[Case], labels: str | Path) -> list[Path]:
             if case.files[0].resolve() not in table:
                 raise UserError(f"{path}: has no row for the image {case.files[0]}; add it")
         return [table[case.files[0].resolve()] for case in cases]
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.is_dir() or p.name.lower().endswith(_SUFFIXES)]
-        if len(cases) == 1 and folder_kind(path) and not any(volume_name(p) == cases[0].name for p in files):
-            return [path]
-    elif len(cases) == 1 and not (glob.has_magic(str(labels)) and not path.exists()):
+    if len(cases) == 1 and not path.is_dir() and not (glob.has_magic(str(labels)) and not path.exists()):
         return [path]
-    else:
-        files = find_volumes([str(labels)])
-    return [_called(case, files, path) for case in cases]
-
-
-def _called(case: Case, files: Sequence[Path], where: Path) -> Path:
-    found = [path for path in files if volume_name(path) == case.name]
-    if not found:
-        raise UserError(f"{where}: no labels for {case.files[0]}; add {case.name}.*, or pair them in a CSV table")
-    if len(found) > 1:
-        raise UserError(f"{where}: two labels for {case.files[0]}: {found[0].name} and {found[1].name}; keep one")
-    return found[0]
+    called = CalledAs(label_volumes(labels), str(path))
+    if len(cases) == 1 and path.is_dir() and folder_kind(path) and cases[0].name not in called:
+        return [path]
+    return [called.find(case.name, case.files[0]) for case in cases]
 
 
 def unknown_index(model: Model) -> int | None:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from segnoise.config import VolumeData
 from segnoise.data import IGNORE_INDEX, ArrayLabels, Labels, PerImage, Source, read_table
 from segnoise.data.volume import (
+    CalledAs,
     SliceLabels,
     SliceSource,
     Standard,
     VolumeLabels,
     VolumeSource,
     find_volumes,
+    label_volumes,
     read_nnunet,
     volume_name,
 )
@@ -151,30 +153,17 @@ def _masks(data: VolumeData, images: Sequence[Path], told: Collection[Path]) -> 
         if missing is not None:
             raise UserError(f"{data.labels}: has no row for the image {missing}; add it or take the image out")
         return [table.get(image.resolve(), (None, None)) for image in images]
-    files = _label_files(data.labels)
-    named: dict[str, Path] = {}
-    for file in files:
-        name = volume_name(file)
-        if name in named:
-            raise UserError(f"data.labels: two volumes are named {name}: {named[name]} and {file}; keep one")
-        named[name] = file
-    if files and not any(volume_name(image) in named for image in images):
+    files = [] if data.labels is None else label_volumes(data.labels)
+    masks = CalledAs(files, "data.labels")
+    if files and not any(volume_name(image) in masks for image in images):
         if len(files) != len(images):
             raise UserError(
                 f"data.labels: {len(files)} volumes for {len(images)} images, and no names in common; name them alike "
                 "or pair them in a CSV table"
             )
         return [(file, None) for file in files]
+    found: list[tuple[Path | None, str | None]] = []
     for image in images:
-        if volume_name(image) not in named and image not in told:
-            raise UserError(f"data.labels: no labels for {image}; add {volume_name(image)}.* or take the image out")
-    return [(named.get(volume_name(image)), None) for image in images]
-
-
-def _label_files(labels: str | Sequence[str] | None) -> list[Path]:
-    if labels is None:
-        return []
-    patterns = [labels] if isinstance(labels, str) else list(labels)
-    if len(patterns) == 1 and Path(patterns[0]).is_dir():
-        patterns = [str(path) for path in sorted(Path(patterns[0]).iterdir()) if not path.name.startswith(".")]
-    return find_volumes(patterns)
+        name = volume_name(image)
+        found.append((None if image in told and name not in masks else masks.find(name, image), None))
+    return found

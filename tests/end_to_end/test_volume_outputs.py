@@ -101,7 +101,7 @@ def refused(segnoise):
     """Asserts that a command ends with 1 and one line on stderr that matches."""
 
     def check(pattern, *arguments):
-        code, out, err = segnoise(*arguments, "-q")
+        code, out, err = segnoise(*arguments)
         assert (code, out) == (1, "")
         assert re.fullmatch(rf"error: .*{pattern}.*\n", err), err
 

@@ -70,6 +70,20 @@ def test_a_table_pairs_and_splits(place):
     assert [len(regions[name]) for name in ("train", "val", "test")] == [5, 3, 0]
 
 
+def test_other_files_beside_the_labels_are_left_alone_and_two_of_one_name_are_told(place):
+    (place / "labels" / "c0.json").write_text("{}")
+    (place / "labels" / "readme.txt").touch()
+    assert len(open_data(config(place), Run(place / "run"))) == 8
+    _, labels = volume(0)
+    write_volume(place / "labels" / "c0.nii", labels, AFFINE)
+    with pytest.raises(
+        UserError, match=r"data\.labels: two labels for .*c0\.nii\.gz: c0\.nii and c0\.nii\.gz; keep one"
+    ):
+        open_data(config(place), Run(place / "run"))
+    with pytest.raises(UserError, match="the list is empty"):
+        open_data(config(place, labels=[]), Run(place / "run"))
+
+
 def test_an_nnunet_folder_brings_its_channels_labels_and_what_it_ignores(place):
     data = place / "Dataset001_X"
     for name in ("imagesTr", "labelsTr"):

@@ -2,7 +2,7 @@
 in the order of the affine's columns; their windows and labels, orientation, spacing, and NIfTI written back.
 """
 
-from segnoise.data.volume.finding import find_volumes
+from segnoise.data.volume.finding import CalledAs, find_volumes, label_volumes
 from segnoise.data.volume.grid import VolumeGrid, describe_volume_grid, same_volume_grid
 from segnoise.data.volume.labels import VolumeLabels
 from segnoise.data.volume.nifti import write_volume
@@ -16,6 +16,7 @@ from segnoise.data.volume.standard import Standard
 from segnoise.data.volume.volume import Volume, VolumeFile, volume_name, volume_of
 
 __all__ = [
+    "CalledAs",
     "NnunetCase",
     "NnunetDataset",
     "SliceLabels",
@@ -28,6 +29,7 @@ __all__ = [
     "VolumeSource",
     "describe_volume_grid",
     "find_volumes",
+    "label_volumes",
     "like",
     "open_volume",
     "read_nnunet",

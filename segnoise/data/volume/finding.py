@@ -8,8 +8,14 @@ from pathlib import Path
 
 from segnoise.data.pairing import natural_key
 from segnoise.data.volume.dicomseries import is_dicom
+from segnoise.data.volume.itkfile import ITK_SUFFIXES
+from segnoise.data.volume.nifti import NIFTI_SUFFIXES
 from segnoise.data.volume.reading import folder_kind
+from segnoise.data.volume.stack import TIFF_SUFFIXES
+from segnoise.data.volume.volume import volume_name
 from segnoise.errors import UserError
+
+_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES, *TIFF_SUFFIXES)
 
 
 def find_volumes(patterns: Sequence[str], base: str | Path = ".") -> list[Path]:
@@ -34,6 +40,46 @@ def find_volumes(patterns: Sequence[str], base: str | Path = ".") -> list[Path]:
         for path in _matches(str(pattern), Path(base)):
             found.setdefault(path)
     return list(found)
+
+
+def label_volumes(labels: str | Path | Sequence[str]) -> list[Path]:
+    """The volumes in a folder of labels, or those that a name, a pattern or a list of them stands for.
+
+    Other files of a folder, such as side-cars, are left alone.
+
+    Raises UserError as :func:`find_volumes` does.
+    """
+    patterns = [str(labels)] if isinstance(labels, str | Path) else list(labels)
+    if len(patterns) != 1 or not Path(patterns[0]).is_dir():
+        return find_volumes(patterns)
+    inside = sorted(path for path in Path(patterns[0]).iterdir() if not path.name.startswith("."))
+    return [_named(path) for path in inside if path.is_dir() or path.name.lower().endswith(_SUFFIXES)]
+
+
+class CalledAs:
+    """Volumes by their names, to find the labels of a scan among them.
+
+    >>> CalledAs([Path("masks/a.nii.gz")], "masks").find("a", Path("scans/a.mha")).name
+    'a.nii.gz'
+    """
+
+    def __init__(self, files: Sequence[Path], where: str) -> None:
+        self._where = where
+        self._files: dict[str, list[Path]] = {}
+        for file in files:
+            self._files.setdefault(volume_name(file), []).append(file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def find(self, name: str, image: Path) -> Path:
+        """The one that is called so; UserError where there is none or two, naming the image."""
+        found = self._files.get(name, [])
+        if not found:
+            raise UserError(f"{self._where}: no labels for {image}; add {name}.* or pair them in a CSV table")
+        if len(found) > 1:
+            raise UserError(f"{self._where}: two labels for {image}: {found[0].name} and {found[1].name}; keep one")
+        return found[0]
 
 
 def _matches(pattern: str, base: Path) -> list[Path]:

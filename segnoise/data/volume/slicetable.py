@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segnoise.data.csvtable import read_rows
 from segnoise.errors import UserError, nearest
 
 _VALUES = {"": math.nan, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0}
@@ -44,22 +44,14 @@ def read_slice_table(path: str | Path, classes: Sequence[str]) -> list[SliceRow]
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a CSV table with the columns image, slice and one a class")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            rows = [(reader.line_num, row) for row in reader]
-            columns = [name.strip() for name in reader.fieldnames or []]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV table in UTF-8 ({error}); export it again") from error
+    columns, rows = read_rows(path)
     for column in ("image", *classes[1:]):
         if column not in columns:
             raise UserError(f"{path}: has no column {column!r}; {nearest(column, columns)}")
     if not rows:
         raise UserError(f"{path}: the table has no rows; add one a slice or volume")
     found = []
-    for line, row in rows:
-        cell = {(key or "").strip(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-        where = f"{path}, line {line}"
+    for where, cell in rows:
         if not cell.get("image"):
             raise UserError(f"{where}: the image is empty; fill the row or remove it")
         number = _slice(cell.get("slice", ""), where) if "slice" in columns else None
