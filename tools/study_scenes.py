@@ -2,6 +2,7 @@
 
     python tools/study_scenes.py --seeds 3            # 300 steps of the default network on true and on noisy labels
     python tools/study_scenes.py --demo --seeds 3     # `segnoise demo fields` for each seed
+    python tools/study_scenes.py --demo oct --seeds 3 # another demo
     python tools/study_scenes.py --demo --first 10 --seeds 3 data.augment=true    # its three runs with another setting
 
 A seed draws the scene, the split, the noise and the initialisation.
@@ -19,7 +20,7 @@ import numpy as np
 
 from segnoise.config import make_config
 from segnoise.data.scenes import field_scene
-from segnoise.demos import RUNS, SCENE_SIZE, packaged_config, run_demo, summarise
+from segnoise.demos import DEMOS, RUNS, SCENE_SIZE, packaged_config, run_demo, summarise
 from segnoise.evaluation import evaluate
 from segnoise.training import train, train_side_by_side
 
@@ -48,9 +49,9 @@ def difficulty(seed: int) -> dict[str, Any]:
     return row
 
 
-def demo(seed: int) -> dict[str, Any]:
+def demo(name: str, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        summary = run_demo("fields", Path(folder) / "demo", seed=seed, quiet=True)
+        summary = run_demo(name, Path(folder) / "demo", seed=seed, quiet=True)
     return {"seed": seed} | {k: summary[k] for k in SHOWN}
 
 
@@ -76,17 +77,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--demo", action="store_true")
-    parser.add_argument("overrides", nargs="*", help="with --demo: section.key=value for all three runs")
+    parser.add_argument("--demo", nargs="?", const="fields", choices=DEMOS, help="which demo [fields]")
+    parser.add_argument("overrides", nargs="*", help="with --demo fields: section.key=value for all three runs")
     args = parser.parse_args()
-    if args.overrides and not args.demo:
-        parser.error("overrides go with --demo")
+    if args.overrides and args.demo != "fields":
+        parser.error("overrides go with --demo fields")
     rows: list[dict[str, Any]] = []
     for seed in range(args.first, args.first + args.seeds):
         if args.overrides:
             rows.append(changed_demo(seed, args.overrides))
         else:
-            rows.append(demo(seed) if args.demo else difficulty(seed))
+            rows.append(demo(args.demo, seed) if args.demo else difficulty(seed))
         if len(rows) == 1:
             print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]), flush=True)
         print(line([str(seed), *list(rows[-1].values())[1:]]), flush=True)

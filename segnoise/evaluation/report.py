@@ -18,7 +18,9 @@ from segnoise.errors import UserError
 from segnoise.evaluation import wording
 from segnoise.evaluation.examples import Example, examples
 from segnoise.evaluation.figures import curve_panels
+from segnoise.evaluation.overlay import DOUBT_COLOUR
 from segnoise.evaluation.pictures import class_colour, probability_stops
+from segnoise.evaluation.planes import VolumeViews, volume_views
 from segnoise.evaluation.polygonmap import polygon_map
 from segnoise.evaluation.runrecord import RunRecord, read_run
 from segnoise.evaluation.scoretable import class_table, mean_iou, number, patient_table, whole_table
@@ -32,13 +34,14 @@ _CYCLE = ("var(--green)", "var(--ochre)", "var(--blue)", "var(--violet)", "var(-
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Example windows of both splits, or the reason why there are none."""
+    """Example windows of both splits and views of volumes, or the reason why there are none."""
 
     train: list[Example]
     test: list[Example]
     missing: str
     calibrated: bool
     error_of: str
+    volumes: VolumeViews | None = None
 
 
 def write_report(
@@ -104,6 +107,7 @@ def write_report(
         tiles=tiles,
         legend=[(name, class_colour(k)) for k, name in enumerate(records[-1].config.data.classes)],
         stops=probability_stops(),
+        doubt=DOUBT_COLOUR,
         map=polygon_map(polygons, scene) if polygons is not None and scene is not None else None,
     )  # fmt: skip
     with atomic_output(target, overwrite=True) as temporary:
@@ -242,10 +246,11 @@ def _tiles(records: Sequence[RunRecord], names: Sequence[str]) -> _Tiles:
         fitting.append((names[reference], chosen))
         train = examples(fitting, prepared, "train", 4, label_errors=True)
         test = examples(fitting, prepared, "test", 3, label_errors=False)
+        volumes = volume_views(chosen, prepared)
     except UserError as error:
         return _Tiles([], [], f"None, for the run cannot be used as it was: {error}", True, names[reference])
     missing = "" if train or test else "None, for no window has known labels in a quarter of its pixels."
-    return _Tiles(train, test, missing, all(e.calibrated for e in train), names[reference])
+    return _Tiles(train, test, missing, all(e.calibrated for e in train), names[reference], volumes)
 
 
 def _load(name: str, record: RunRecord) -> tuple[str, Model | None]:

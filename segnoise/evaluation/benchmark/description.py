@@ -37,11 +37,20 @@ class Grey(Section):
     kind: Literal["grey"]
 
 
+class Reduced(Section):
+    """Pictures and their labels become smaller, so that a small network sees more: the mean of each block of
+    ``factor`` × ``factor`` pixels, and the label that most of its known pixels have (255 where most are unknown).
+    """
+
+    kind: Literal["reduced"]
+    factor: int = Field(ge=2, description="Pixels along an axis that become one; a rest at the rim is left out")
+
+
 class SetEntry(Section):
     """A data set with the network and the budget that all methods get on it."""
 
     data: dict[str, Any] = Field(description="As in a run; paths are relative to the folder of the data")
-    prepare: Annotated[Slices | Grey, Field(discriminator="kind")] | None = Field(
+    prepare: Annotated[Slices | Grey | Reduced, Field(discriminator="kind")] | None = Field(
         None, description="Makes plain pictures of volumes or mixed images first"
     )
     network: str | dict[str, Any] = Field("BasicUNet", description="As in a run")
@@ -246,7 +255,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key}: this key is needed"
     if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return f"{key}.kind: known: slices, grey"
+        return f"{key}.kind: known: slices, grey, reduced"
     message = first["msg"].removeprefix("Value error, ")
     given = repr(first.get("input"))
     said = f"{message[:1].lower() + message[1:]}" + (f" (given: {given})" if len(given) < 60 else "")
@@ -262,5 +271,6 @@ def _model(loc: Sequence[str | int]) -> type[BaseModel]:
     if loc[0] == "tuning":
         return Tuning
     if "prepare" in loc:
-        return Grey if loc[-1] == "grey" else Slices
+        kinds: dict[Any, type[BaseModel]] = {"grey": Grey, "reduced": Reduced}
+        return kinds.get(loc[-1], Slices)
     return SetEntry

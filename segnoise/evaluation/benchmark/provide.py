@@ -15,8 +15,8 @@ from segnoise.config import FundusData, ImageData, OctData, SceneData, VolumeDat
 from segnoise.data import find_images, pair_labels
 from segnoise.data.scenes import field_scene
 from segnoise.errors import UserError
-from segnoise.evaluation.benchmark.description import SetEntry, Slices, set_config
-from segnoise.evaluation.benchmark.pictures import cut_slices, make_grey
+from segnoise.evaluation.benchmark.description import Reduced, SetEntry, Slices, set_config
+from segnoise.evaluation.benchmark.pictures import cut_slices, make_grey, reduce_pictures
 
 
 def provide(name: str, entry: SetEntry, root: Path, folder: Path) -> dict[str, Any]:
@@ -53,6 +53,9 @@ def provide(name: str, entry: SetEntry, root: Path, folder: Path) -> dict[str, A
     recipe = {**prepare.model_dump(), "images": data.images, "labels": data.labels}
     if isinstance(prepare, Slices):
         made = _once(folder, name, recipe, lambda to: cut_slices(images, labels, prepare.axis, prepare.every, to))
+        return {**content, "images": [str(made / "images" / "*.png")], "labels": str(made / "labels")}
+    if isinstance(prepare, Reduced):
+        made = _once(folder, name, recipe, lambda to: reduce_pictures(images, labels, prepare.factor, to))
         return {**content, "images": [str(made / "images" / "*.png")], "labels": str(made / "labels")}
     made = _once(folder, name, recipe, lambda to: make_grey(images, to))
     return {**content, "images": [str(made / "images" / "*.png")]}

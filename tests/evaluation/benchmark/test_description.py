@@ -45,7 +45,7 @@ PICTURES = {"kind": "images", "images": ["a/*.png"], "labels": "b", "classes": [
         ),
         (
             {"sets": {"s": {"data": PICTURES, "prepare": {"kind": "slice"}}}},
-            "sets.s.prepare.kind: known: slices, grey",
+            "sets.s.prepare.kind: known: slices, grey, reduced",
         ),
         (
             {"sets": {"s": {"data": PICTURES, "prepare": {"kind": "slices", "axes": 1}}}},

@@ -122,3 +122,44 @@ def test_prepare_is_for_plain_images(tmp_path):
         UserError, match=r"sets\.s: prepare makes plain pictures; data\.kind must be images, not raster"
     ):
         provide("s", raster, tmp_path, tmp_path / "made")
+
+
+def reduced(image, labels, factor):
+    """The slow way: one block after another."""
+    rows, columns = labels.shape[0] // factor, labels.shape[1] // factor
+    picture, truth = np.zeros((len(image), rows, columns)), np.zeros((rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        box = (slice(i * factor, (i + 1) * factor), slice(j * factor, (j + 1) * factor))
+        picture[:, i, j] = np.rint(image[(slice(None), *box)].mean((1, 2)))
+        known = labels[box][labels[box] != 255]
+        truth[i, j] = 255 if 2 * len(known) < factor**2 else np.bincount(known).argmax()
+    return picture, truth
+
+
+@pytest.mark.parametrize(("factor", "bands"), [(2, 3), (3, 1), (3, 3)])
+def test_smaller_pictures_have_the_mean_of_each_block_and_its_most_frequent_label(tmp_path, factor, bands):
+    rng = np.random.default_rng(factor)
+    image = rng.integers(0, 256, (bands, 14, 11), dtype=np.uint8)
+    labels = rng.choice(np.array([0, 1, 2, 255], dtype=np.uint8), (14, 11), p=[0.3, 0.2, 0.2, 0.3])
+    for part, array in (("images", image), ("labels", labels[None])):
+        (tmp_path / part).mkdir()
+        size = {"height": 14, "width": 11, "count": len(array), "dtype": "uint8"}
+        with rasterio.open(tmp_path / part / "a.png", "w", driver="PNG", **size) as dst:
+            dst.write(array)
+    data = provide("s", entry(kind="reduced", factor=factor), tmp_path, tmp_path / "made")
+    picture, truth = reduced(image, labels, factor)
+    with rasterio.open(data["images"][0].replace("*", "a")) as src:
+        np.testing.assert_array_equal(src.read(), picture)
+    np.testing.assert_array_equal(read(f"{data['labels']}/a.png"), truth)
+
+
+def test_pictures_below_a_block_are_refused(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        with rasterio.open(
+            tmp_path / part / "a.png", "w", driver="PNG", height=4, width=3, count=1, dtype="uint8"
+        ) as dst:
+            dst.write(np.zeros((1, 4, 3), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: 4 x 3 pixels, less than a block of 4; take a smaller factor"):
+        provide("s", entry(kind="reduced", factor=4), tmp_path, tmp_path / "made")
+    assert not list((tmp_path / "made").glob("*")), "nothing is left of an attempt"
