@@ -181,8 +181,9 @@ class VolumeData(_Windows):
     )
     slice_labels: str | None = Field(
         None,
-        description="A CSV table of what slices hold: image, slice (as in the file, from 0; without this column labels "
-        "are of whole volumes), and a column a class with 1, 0 or empty (unknown); for method image_labels",
+        description="A CSV table of what slices hold: image, slice (as in the file, from 0, along the axis that is "
+        "cut, or for 3-D crops along the file's last; without this column labels are of whole volumes), and a column a "
+        "class with 1, 0 or empty (unknown); for method image_labels",
     )
     window: int | tuple[int, int] | tuple[int, int, int] = Field(
         64, description="Sides of the training crops in voxels: one number, or one an axis"

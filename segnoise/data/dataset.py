@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from segnoise.data.augment import (
 )
 from segnoise.data.sample import IGNORE_INDEX, Meta, Sample
 from segnoise.data.scaling import Scaling
-from segnoise.data.source import Labels, Source
+from segnoise.data.source import Labels, Source, cut
 from segnoise.data.splits import Region
 from segnoise.draws import generator
 from segnoise.windows import Window
@@ -42,6 +43,7 @@ class _Reader:
     clean: Sequence[Labels] | None
     scaling: Scaling
     image_labels: Sequence[Sequence[float] | None] | None = None
+    slice_labels: Sequence[NDArray[np.float32] | None] | None = None
 
     def __post_init__(self) -> None:
         for known in (self.labels, self.clean or self.labels):
@@ -85,22 +87,46 @@ class _Reader:
         told = None if self.image_labels is None else self.image_labels[index]
         if told is not None:
             sample["labels"] = self._of_image(told, window, source.shape)
+        if (slices := self._slices_of(index)) is not None:
+            sample["slice_labels"] = self._of_slices(slices, window, source.shape, orientation)
         if self.clean is not None:
             sample["clean"] = self._label(self.clean[index], window, counts, orientation)
         return sample
+
+    def may_turn(self, index: int, orientation: Orientation) -> bool:
+        """Whether slices of which something is known still lie across the last axis."""
+        return self._slices_of(index) is None or abs(orientation[-1]) == len(orientation)
+
+    def _slices_of(self, index: int) -> NDArray[np.float32] | None:
+        return None if self.slice_labels is None else self.slice_labels[index]
 
     @staticmethod
     def _of_image(told: Sequence[float], window: Window, shape: tuple[int, ...]) -> torch.Tensor:
         """What labels of the whole image say of a window: what is nowhere is not here, what is somewhere may be."""
         values = torch.tensor(told, dtype=torch.float32)
-        whole = all(a <= 0 and b >= n for a, b, n in zip(window.start, window.stop, shape, strict=True))
-        return values if whole else torch.where(values > 0, torch.nan, values)
+        return values if _holds(window, shape, len(shape)) else torch.where(values > 0, torch.nan, values)
+
+    @staticmethod
+    def _of_slices(
+        told: NDArray[np.float32], window: Window, shape: tuple[int, ...], turn: Orientation
+    ) -> torch.Tensor:
+        """The same of slices: each by what is known of it, those beyond the volume by nothing."""
+        values = torch.from_numpy(cut(told, Window(window.start[-1:], window.size[-1:]), math.nan))
+        if not _holds(window, shape, len(shape) - 1):
+            values[values > 0] = math.nan
+        return values.flip(-1) if turn[-1] < 0 else values
 
     @staticmethod
     def _label(
         labels: Labels, window: Window, counts: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], turn: Orientation
     ) -> torch.Tensor:
         return torch.from_numpy(orient(np.where(counts, labels.read(window), np.int64(IGNORE_INDEX)), turn))
+
+
+def _holds(window: Window, shape: tuple[int, ...], axes: int) -> bool:
+    """Whether a window holds all of an image along its first axes."""
+    box = window.start[:axes], window.stop[:axes], shape[:axes]
+    return all(a <= 0 and b >= n for a, b, n in zip(*box, strict=True))
 
 
 class WindowDataset(Dataset[Sample]):
@@ -115,9 +141,12 @@ class WindowDataset(Dataset[Sample]):
 
     ``labels`` and ``clean`` (true labels, where known) go with ``sources`` row by row; ``regions`` name those rows.
     Labels of unobserved pixels are 255. ``image_labels`` say of whole sources which classes are in them (1, 0, nan): as
-    ``labels`` of a sample, where a 1 is unknown unless the window holds the whole source. Keys of a sample: ``image``,
-    ``observed``, ``mask``, ``index``, ``window`` (start and size before turning), ``orientation``, ``spacing``
-    (turned), ``meta``, and ``clean`` and ``labels`` where given.
+    ``labels`` of a sample, where a 1 is unknown unless the window holds the whole source. ``slice_labels``, ``C Z`` of
+    a source, say it of slices across the last axis: as ``slice_labels`` of a sample, where a 1 is unknown unless the
+    window holds the whole slice, and a slice beyond the source is unknown; such a source is only flipped where a turn
+    would lay its slices across another axis. Keys of a sample: ``image``, ``observed``, ``mask``, ``index``, ``window``
+    (start and size before turning), ``orientation``, ``spacing`` (turned), ``meta``, and ``clean``, ``labels`` and
+    ``slice_labels`` where given.
 
     >>> from segnoise.data.source import ArrayLabels, ArraySource
     >>> image, mask = np.arange(64.0).reshape(1, 8, 8), np.zeros((8, 8), dtype=np.uint8)
@@ -143,9 +172,10 @@ class WindowDataset(Dataset[Sample]):
         photometric: float = 0.0,
         foreground: float = 0.0,
         image_labels: Sequence[Sequence[float] | None] | None = None,
+        slice_labels: Sequence[NDArray[np.float32] | None] | None = None,
         samples_per_epoch: int | None = None,
     ) -> None:
-        self._reader = _Reader(sources, labels, clean, scaling, image_labels)
+        self._reader = _Reader(sources, labels, clean, scaling, image_labels, slice_labels)
         self._regions = list(regions)
         self._window = tuple(window)
         self._seed = seed
@@ -186,7 +216,7 @@ class WindowDataset(Dataset[Sample]):
         if self._augment:
             drawn = draw_orientation(rng, n)
             turned = [self._window[abs(o) - 1] for o in drawn]
-            keeps = turned == list(self._window)
+            keeps = turned == list(self._window) and self._reader.may_turn(region.index, drawn)
             orientation = drawn if keeps else tuple((i + 1) * (1 if o > 0 else -1) for i, o in enumerate(drawn))
         light = None
         if self._photometric:

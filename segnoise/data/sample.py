@@ -29,8 +29,9 @@ def collate(samples: Sequence[Sample]) -> Sample:
     """Stacks samples into a batch; a key that some samples lack is filled with its unknown value.
 
     Tensors become ``B ...``; ``meta`` becomes a tuple. Keys and unknown values: ``observed`` true, ``mask`` and
-    ``clean`` 255, ``index``, ``group`` and ``frame`` -1, ``labels`` and ``spacing`` nan. Every batch has ``image``,
-    ``observed``, ``mask``, ``clean``, ``index``, ``window``, ``orientation``, ``group``, ``frame`` and ``spacing``.
+    ``clean`` 255, ``index``, ``group`` and ``frame`` -1, ``labels``, ``slice_labels`` and ``spacing`` nan. Every batch
+    has ``image``, ``observed``, ``mask``, ``clean``, ``index``, ``window``, ``orientation``, ``group``, ``frame`` and
+    ``spacing``.
 
     >>> batch = collate([{"image": torch.zeros(3, 4, 5)}, {"image": torch.ones(3, 4, 5), "index": torch.tensor(2)}])
     >>> batch["mask"].shape, batch["index"].tolist(), bool(batch["observed"].all())

@@ -102,6 +102,8 @@ class Needs:
     error rate, any other class alike), ``learned``, or given as a matrix. A method must work without its memories and
     without a channel: an audit, an evaluation and a loop of one's own may have none. ``networks``: how many are trained
     on the same batches, from initialisations of their own; they predict with the mean of their probabilities.
+    ``features``: those of each network before its last layer, in ``Output.features``. ``sources``: to be told
+    (:meth:`Method.begin`) before training how many sources there are; ``batch["index"]`` says which one a sample is of.
     """
 
     teacher: Teacher | None = None
@@ -109,6 +111,8 @@ class Needs:
     gate: Gate | None = None
     channel: Confusion | None = None
     networks: int = 1
+    features: bool = False
+    sources: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,12 @@ class Output:
         logits: class scores before the softmax, ``B C *S``.
         teacher: probabilities of the teacher on the same input, ``B C *S``, or a function that computes them
             (then a step in which no method looks at the teacher does not pay for it).
+        features: of the network before its last layer, ``B D *G``, on a grid that covers the image and may be coarser.
     """
 
     logits: Float[Tensor, " B C *S"]
     teacher: Float[Tensor, " B C *S"] | Callable[[], Float[Tensor, " B C *S"]] | None = None
+    features: Float[Tensor, " B D *G"] | None = None
 
     @cached_property
     def log_p(self) -> Float[Tensor, " B C *S"]:
@@ -250,6 +256,9 @@ class Method(nn.Module):
 
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
         """After the loss of a training batch, without gradient: the only place to write what lasts."""
+
+    def begin(self, sources: int) -> None:
+        """Before training, where ``needs.sources``: how many there are. A resumed training calls it, too."""
 
     def calibrate(self, channel: Channel) -> None:
         """After a validation, where ``needs.channel``: to be kept in buffers, so that it is saved with the weights."""

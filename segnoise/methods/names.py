@@ -17,6 +17,7 @@ METHODS: dict[str, str] = {
     "jocor": "segnoise.methods.jocor:JoCoR",
     "kms": "segnoise.methods.kms:KMS",
     "mae": "segnoise.methods.mae:MAE",
+    "ms_tfal": "segnoise.methods.ms_tfal:MSTFAL",
     "nce_mae": "segnoise.methods.nce:NCEMAE",
     "nce_rce": "segnoise.methods.nce:NCERCE",
     "nr_dice": "segnoise.methods.nr_dice:NoiseRobustDice",

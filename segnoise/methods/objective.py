@@ -134,7 +134,7 @@ class Objective(nn.Module):
         self.names = [name for name, _ in built]
         self.methods = nn.ModuleList(method for _, method in built)
         self.num_classes = num_classes
-        self._networks = self.needs.networks
+        self._networks, self._features = self.needs.networks, self.needs.features
 
     @property
     def needs(self) -> Needs:
@@ -145,7 +145,10 @@ class Objective(nn.Module):
         gate = min(gates, key=lambda g: g.start) if gates else None
         memory = {name: memory for n in needs for name, memory in n.memory.items()}
         channel = next((n.channel for n in needs if n.channel is not None), None)
-        return Needs(teacher, memory, gate, channel, max(n.networks for n in needs))
+        return Needs(
+            teacher, memory, gate, channel, max(n.networks for n in needs),
+            features=any(n.features for n in needs), sources=any(n.sources for n in needs),
+        )  # fmt: skip
 
     def _methods(self) -> list[Method]:
         return [m for m in self.methods if isinstance(m, Method)]
@@ -201,6 +204,11 @@ class Objective(nn.Module):
         for method in self._methods():
             method.observe(outputs, batch, supervision, ctx)
 
+    def begin(self, sources: int) -> None:
+        """Tells the methods how many sources there are; a training loop calls it before its first step."""
+        for method in self._methods():
+            method.begin(sources)
+
     def calibrate(self, channel: Channel) -> None:
         """Tells the methods what held-out given labels say; a training loop calls it after each validation."""
         for method in self._methods():
@@ -226,6 +234,12 @@ class Objective(nn.Module):
             raise UserError(
                 f"method {' and '.join(self.names)}: learns from {self._networks} networks, but there is the output of "
                 f"{len(outputs)}; give a list with an Output of each"
+            )
+        if self._features and any(output.features is None for output in outputs):
+            names = " and ".join(n for n, m in zip(self.names, self._methods(), strict=True) if m.needs.features)
+            raise UserError(
+                f"method {names}: looks at the network's features; give Output(logits, features=...), as "
+                "segnoise.networks.with_features finds them"
             )
         one_hot = torch.nn.functional.one_hot(torch.where(valid, mask, 0), self.num_classes)
         target = one_hot.movedim(-1, 1).float() * valid.unsqueeze(1)

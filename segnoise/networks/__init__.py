@@ -10,8 +10,9 @@ from segnoise.networks.names import DEFAULT_NETWORK, NETWORKS, check_network_nam
 
 if TYPE_CHECKING:
     from segnoise.networks.build import build_network
+    from segnoise.networks.features import with_features
 
-__all__ = ["DEFAULT_NETWORK", "NETWORKS", "build_network", "check_network_name"]
+__all__ = ["DEFAULT_NETWORK", "NETWORKS", "build_network", "check_network_name", "with_features"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from segnoise.networks.build import build_network
 
         return build_network
+    if name == "with_features":
+        from segnoise.networks.features import with_features
+
+        return with_features
     raise AttributeError(f"module 'segnoise.networks' has no attribute {name!r}")

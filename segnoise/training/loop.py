@@ -163,12 +163,13 @@ class _Loop:
         self.system = system
         self.scaling = prepared.scaling
         data, training, world = config.data, config.training, fabric.world_size
-        self.image_labels = prepared.image_labels
+        self.image_labels, self.slice_labels = prepared.image_labels, prepared.slice_labels
         self.sources, self.given = keep_in_memory(prepared.sources, prepared.given)
         self.val_set = self._dataset(prepared.regions["val"]).fixed_windows()
         samples = data.samples_per_epoch or len(self._dataset(prepared.regions["train"]))
         self.per_epoch = math.ceil(samples / (training.batch_size * world))
         self.total = self.per_epoch * training.epochs
+        system.objective.begin(len(self.sources))
         self.memory = {
             name: FileMemory(run.memory / name, [s.shape for s in self.sources], need.channels, fabric)
             for name, need in system.objective.needs.memory.items()
@@ -191,6 +192,7 @@ class _Loop:
             data.sides,
             self.scaling,
             image_labels=self.image_labels,
+            slice_labels=self.slice_labels,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,

@@ -58,7 +58,7 @@ class Opened:
     ``image`` and ``file`` are where they lie, ``place`` the grid of a map on the Earth or the affine of a volume;
     ``polygons`` are the labels of a map that were drawn as such; ``group`` is what no split may cut, such as a patient,
     and ``split`` the part that a table states. ``image_labels`` say of each class whether it is in the image: 1, 0, or
-    nan where that is not known.
+    nan where that is not known; ``slice_labels``, ``C Z``, say it of the slices of a volume across its last axis.
     """
 
     image: Path
@@ -70,6 +70,7 @@ class Opened:
     group: str | None = None
     split: str | None = None
     image_labels: tuple[float, ...] | None = None
+    slice_labels: NDArray[np.float32] | None = None
 
     @property
     def grid(self) -> GeoBox:
@@ -206,6 +207,7 @@ def _volumes(data: VolumeData, run: Run) -> list[Opened]:
             group=item.group,
             split=item.split,
             image_labels=item.image_labels,
+            slice_labels=item.slice_labels,
         )
         for item in open_volumes(data)
     ]

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ from segnoise.windows import Window, atomic_output
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -50,8 +52,8 @@ class Prepared:
 
     ``given`` are the labels that training and validation see, ``clean`` those before synthetic noise (None without
     noise); ``regions`` are the boxes of each split, ``records`` the noise records by split, and ``files`` the user's
-    label file of each source; ``image_labels``, where any are known, say of each source which classes are in it;
-    ``groups`` are what no split cuts, such as patients.
+    label file of each source; ``image_labels``, where any are known, say of each source which classes are in it, and
+    ``slice_labels`` in which slices; ``groups`` are what no split cuts, such as patients.
     """
 
     sources: list[Source]
@@ -63,6 +65,7 @@ class Prepared:
     files: list[Path] = field(default_factory=list)
     image_labels: list[tuple[float, ...] | None] | None = None
     groups: list[str | None] = field(default_factory=list)
+    slice_labels: list[NDArray[np.float32] | None] | None = None
 
     @property
     def channels(self) -> int:
@@ -85,6 +88,7 @@ def prepare(config: Config, run: Run) -> Prepared:
     if run.prepared.is_file():
         scaling = Scaling.from_dict(json.loads(run.prepared.read_text())["scaling"])
     else:
+        _warn_of_large_slices(config.data.sides, opened)
         scaling = fit_scaling(sources, regions["train"], config.data.scaling.kind, config.data.scaling.divide)
         content = {
             "fingerprint": config.fingerprint(),
@@ -98,12 +102,41 @@ def prepare(config: Config, run: Run) -> Prepared:
         }
         with atomic_output(run.prepared, overwrite=True) as temporary:
             temporary.write_text(json.dumps(content, indent=1))
-    told = [item.image_labels for item in opened]
-    image_labels = told if any(labels is not None for labels in told) else None
-    groups = [item.group for item in opened]
     return Prepared(
-        sources, given, clean, regions, scaling, records, [item.file for item in opened], image_labels, groups
+        sources,
+        given,
+        clean,
+        regions,
+        scaling,
+        records,
+        files=[item.file for item in opened],
+        image_labels=_if_any([item.image_labels for item in opened]),
+        groups=[item.group for item in opened],
+        slice_labels=_if_any([item.slice_labels for item in opened]),
     )
+
+
+def _if_any(told: list[_T | None]) -> list[_T | None] | None:
+    return told if any(labels is not None for labels in told) else None
+
+
+def _warn_of_large_slices(sides: Sequence[int], opened: Sequence[Opened]) -> None:
+    """A crop that holds no whole slice does not know that it holds what is in the slice."""
+    large = [
+        item
+        for item in opened
+        if item.slice_labels is not None
+        and (item.slice_labels == 1).any()
+        and any(n > side for n, side in zip(item.source.shape[:-1], sides[:-1], strict=True))
+    ]
+    if large:
+        log.warning(
+            "data.window: no crop holds a whole slice (%s) of %s%s, so a 1 of data.slice_labels counts as unknown "
+            "there; enlarge the window along its first two axes, or cut slices",
+            " x ".join(map(str, large[0].source.shape[:-1])),
+            large[0].image,
+            f" ({len(large) - 1} more like it)" if len(large) > 1 else "",
+        )
 
 
 def _split(config: Config, opened: Sequence[Opened]) -> dict[str, list[Region]]:

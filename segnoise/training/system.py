@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segnoise.config import Config
 from segnoise.methods import Context, Method, Objective, Output, Result
-from segnoise.networks import build_network
+from segnoise.networks import build_network, with_features
 
 
 class System(nn.Module):
@@ -57,13 +57,20 @@ class System(nn.Module):
         return groups
 
     def outputs(self, image: Float[Tensor, " B C *S"]) -> list[Output]:
-        """Each network's logits, and its teacher's probabilities as a function that runs it when asked."""
+        """Each network's logits, its features where a method looks at them, and its teacher's probabilities as a
+        function that runs it when asked.
+        """
         image = channels_last(image)
         teachers: list[nn.Module | None] = [*self.teachers] or [None] * len(self.networks)
-        return [
-            Output(network(image).float(), None if teacher is None else partial(_taught, teacher, image))
-            for network, teacher in zip(self.networks, teachers, strict=True)
-        ]
+        outputs = []
+        for network, teacher in zip(self.networks, teachers, strict=True):
+            if self.objective.needs.features:
+                logits, features = with_features(network, image, self.objective.num_classes)
+            else:
+                logits, features = network(image), None
+            taught = None if teacher is None else partial(_taught, teacher, image)
+            outputs.append(Output(logits.float(), taught, None if features is None else features.float()))
+        return outputs
 
     def predict(self, image: Float[Tensor, " B C *S"]) -> Float[Tensor, " B K *S"]:
         """Logits of the mean of the networks' probabilities: of one network its own."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segnoise.data.volume import VolumeGrid, volume_name
 from segnoise.data.volume.grid import VOXEL_TOLERANCE
@@ -65,15 +66,39 @@ def _told(rows: dict[int | None, SliceRow]) -> Told:
     return Told(rows.get(None), {number: row for number, row in rows.items() if number is not None})
 
 
-def labels_of_volume(told: Told) -> Labels | None:
-    """Of a volume that is cut into 3-D crops; UserError where slices are meant."""
-    if told.slices:
-        row = next(iter(told.slices.values()))
+def labels_within_volume(told: Told, stored: VolumeGrid, seen: VolumeGrid) -> NDArray[np.float32] | None:
+    """Of the slices across the last axis of the grid that the networks see, ``C Z``; None where nothing is known.
+
+    The table numbers the slices across the last axis of the file. Between two slices of the file, where they are
+    resampled, is known what both have or both lack.
+
+    Raises UserError for a slice beyond the volume, and where the last axis of the file is not the last that is seen.
+    """
+    if not told.slices:
+        return None
+    step = np.linalg.solve(stored.affine, seen.affine)
+    axis, count = int(np.abs(step[2, :3]).argmax()), stored.shape[2]
+    first = next(iter(told.slices.values()))
+    if axis != 2:
+        codes = seen.codes
+        turned = codes.replace(codes[axis], "") + codes[axis]
         raise UserError(
-            f"{row.where}: is of a slice, but training looks at 3-D crops; add data.slices: {{axis: 2}}, or leave the "
-            "column slice out"
+            f"{first.where}: slices lie across the last axis of {first.image}, and across axis {axis} where "
+            f"data.orientation is {codes}; write {turned}, which puts it last, or null"
         )
-    return None if told.whole is None else told.whole.labels
+    known = np.full((len(first.labels), count), np.nan, dtype=np.float32)
+    for number, row in told.slices.items():
+        if number >= count:
+            raise UserError(
+                f"{row.where}: slice {number} of {row.image}, which has {count} along its last axis (0 to "
+                f"{count - 1}); correct the number"
+            )
+        known[:, number] = row.labels
+    place = (step[2, 2] * np.arange(seen.shape[2]) + step[2, 3]).clip(0, count - 1)
+    below = known[:, np.floor(place + VOXEL_TOLERANCE).astype(int)]
+    above = known[:, np.ceil(place - VOXEL_TOLERANCE).astype(int)]
+    labels = np.where(below == above, below, np.float32(np.nan))
+    return None if np.isnan(labels).all() else labels
 
 
 def labels_of_slices(told: Told, stored: VolumeGrid, seen: VolumeGrid, axis: int) -> list[Labels | None]:

@@ -20,6 +20,7 @@ from segnoise.data.volume import (
     SliceLabels,
     SliceSource,
     Standard,
+    VolumeGrid,
     VolumeLabels,
     VolumeSource,
     find_volumes,
@@ -28,7 +29,7 @@ from segnoise.data.volume import (
     volume_name,
 )
 from segnoise.errors import UserError
-from segnoise.training.told import Told, labels_of_slices, labels_of_volume, read_told
+from segnoise.training.told import Told, labels_of_slices, labels_within_volume, read_told
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class VolumeItem:
     """A volume with its labels and the affine of its grid, or a slice; ``group`` is the volume where it is cut.
 
     ``file`` is the image itself where there is no mask; ``image_labels`` say of each class whether it is in the volume
-    or slice: 1, 0, or nan where that is not known.
+    or slice: 1, 0, or nan where that is not known; ``slice_labels``, ``C Z``, the same of slices across its last axis.
     """
 
     image: Path
@@ -47,6 +48,7 @@ class VolumeItem:
     group: str | None
     split: str | None
     image_labels: tuple[float, ...] | None = None
+    slice_labels: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def open_volumes(data: VolumeData) -> Iterator[VolumeItem]:
             mask.check()
         whole = VolumeItem(first, case.labels or first, source, labels, seen.affine, None, case.split)
         if data.slices is None:
-            yield replace(whole, image_labels=None if case.told is None else labels_of_volume(case.told))
+            yield whole if case.told is None else _with_labels(whole, case.told, raw.grid, seen.grid)
             continue
         axis, around = data.slices.axis, data.slices.neighbours
         count = source.shape[axis]
@@ -109,6 +111,11 @@ def open_volumes(data: VolumeData) -> Iterator[VolumeItem]:
                 group=source.name if names[case.name] == 1 else str(first),
                 image_labels=told[k],
             )
+
+
+def _with_labels(item: VolumeItem, told: Told, stored: VolumeGrid, seen: VolumeGrid) -> VolumeItem:
+    labels = None if told.whole is None else told.whole.labels
+    return replace(item, image_labels=labels, slice_labels=labels_within_volume(told, stored, seen))
 
 
 def _cases(data: VolumeData) -> tuple[list[_Case], int | None]:

@@ -279,3 +279,72 @@ def test_a_region_without_objects_is_visited_as_ever():
     empty = ArrayLabels(np.full(shape, 255, np.uint8))
     data = WindowDataset(sources, [empty], [region], (8, 8), Scaling((0.0,), (1.0,)), seed=0, foreground=1.0)
     assert len({tuple(data[0, k]["window"].tolist()) for k in range(len(data))}) > 10
+
+
+class TestSliceLabels:
+    """Voxels say where they are, so that what a crop shows of a slice is read off the crop itself."""
+
+    @given(
+        shape=st.tuples(*[st.integers(1, 6)] * 3),
+        window=st.tuples(*[st.integers(2, 7)] * 3) | st.integers(2, 7).map(lambda n: (n, n, n)),
+        seed=st.integers(0, 99),
+    )
+    @settings(max_examples=150, deadline=None)
+    def test_a_crop_knows_of_each_slice_what_it_shows_of_it(self, shape, window, seed):
+        places = np.indices(shape).astype(np.float32)
+        told = np.random.default_rng(seed).choice(np.array([0, 1, np.nan], np.float32), (3, shape[2]))
+        data = self.data([places], [told], window, seed)
+        for key in [(0, 0), (3, 0)]:
+            sample = data[key]
+            slices = sample["slice_labels"]
+            assert slices.shape == (3, sample["image"].shape[-1])
+            assert slices.dtype == torch.float32
+            for z in range(slices.shape[1]):
+                seen = sample["image"][2, :, :, z][sample["observed"][:, :, z]]
+                wanted = torch.full((3,), torch.nan)
+                if len(seen):
+                    (number,) = {int(value) for value in seen}
+                    for c, value in enumerate(told[:, number]):
+                        if value == 0 or len(seen) == shape[0] * shape[1]:
+                            wanted[c] = float(value)
+                assert torch.allclose(slices[:, z], wanted, equal_nan=True)
+
+    def data(self, images, told, window, seed=0, **changes):
+        shapes = [image.shape[1:] for image in images]
+        labels = [ArrayLabels(np.zeros(shape, np.uint8)) for shape in shapes]
+        sources = [ArraySource(image, (1.0, 2.0, 3.0)) for image in images]
+        regions = whole_regions(range(len(images)), shapes, window)
+        options = {"seed": seed, "augment": True, "slice_labels": told, **changes}
+        return WindowDataset(sources, labels, regions, window, Scaling((0.0,) * 3, (1.0,) * 3), **options)
+
+    def test_a_source_without_them_has_the_samples_that_it_had(self):
+        """Among them turns that lay the last axis elsewhere; the other source is only turned about it."""
+        images = [np.indices((6, 6, 6)).astype(np.float32) + 100 * k for k in range(2)]
+        mixed, without = (
+            self.data(images, told, (4, 4, 4), samples_per_epoch=200)
+            for told in ([None, np.ones((2, 6), np.float32)], None)
+        )
+        last: dict[int, set[int]] = {0: set(), 1: set()}
+        for k in range(200):
+            one, other = mixed[0, k], without[0, k]
+            index = int(one["index"])
+            last[index].add(int(one["orientation"][-1]))
+            assert ("slice_labels" in one) == (index == 1)
+            assert index == 1 or same(one, other)
+            assert torch.equal(one["window"], other["window"])
+        assert last == {0: {-3, -2, -1, 1, 2, 3}, 1: {-3, 3}}
+
+    def test_in_a_batch_what_a_sample_lacks_is_unknown(self):
+        images = [np.indices((4, 4, 4)).astype(np.float32)] * 2
+        data = self.data(images, [None, np.zeros((2, 4), np.float32)], (4, 4, 4))
+        samples = sorted((data[0, k] for k in range(2)), key=lambda sample: int(sample["index"]))
+        told = collate(samples)["slice_labels"]
+        assert told[0].isnan().all()
+        assert (told[1] == 0).all()
+        assert "slice_labels" not in collate(samples[:1])
+
+    def test_they_are_there_in_evaluation(self):
+        told = np.array([[np.nan, 1, 0, 1, np.nan, 0]], np.float32)
+        windows = self.data([np.indices((4, 4, 6)).astype(np.float32)], [told], (4, 4, 4)).fixed_windows()
+        found = [windows[k]["slice_labels"][0].tolist() for k in range(2)]
+        assert str(found) == "[[nan, 1.0, 0.0, 1.0], [0.0, 1.0, nan, 0.0]]"

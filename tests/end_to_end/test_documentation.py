@@ -49,7 +49,15 @@ def follow(page, name, folder):
 
 
 def test_the_tutorial_leaves_what_it_promises(followed):
-    for name in ["sloppy.gpkg", "sloppy.json", "labels.tif", "labels_scores.tif", "fields.geojson", "map.gpkg"]:
+    for name in [
+        "sloppy.gpkg",
+        "sloppy.json",
+        "labels.tif",
+        "labels_scores.tif",
+        "fields.geojson",
+        "map.gpkg",
+        "map_again_wrong.tif",
+    ]:
         assert (followed / name).stat().st_size > 0, name
     assert (followed / "runs" / "fields" / "metrics.json").is_file()
     assert (followed / "runs" / "fields" / "report.html").is_file()

@@ -374,8 +374,9 @@ def test_one_class_alone_is_refused(name):
 
 @pytest.mark.parametrize("pair", itertools.combinations(METHODS, 2), ids="+".join)
 def test_every_pair_trains_or_is_refused_with_both_names(pair):
-    logits, mask = example(3)
-    network = torch.nn.Conv2d(3, 3, 1)
+    clips = CLIPS & set(pair)
+    logits, mask = example(3, shape=(2, 2, 9, 7) if clips else (2, 9, 7))
+    network = (torch.nn.Conv3d if clips else torch.nn.Conv2d)(3, 3, 1)
     methods = [{"name": n, "decay": 0.9} if n in NEED_TEACHER else n for n in pair]
     if clash(*pair):
         with pytest.raises(UserError, match=f"{pair[0]} and {pair[1]}"):
@@ -386,7 +387,8 @@ def test_every_pair_trains_or_is_refused_with_both_names(pair):
     image = logits.detach()
     for step in range(20):
         z = network(image)
-        outputs = [Output(z * 0.9**n, teacher=z.detach().softmax(1)) for n in range(objective.needs.networks)]
+        teacher = z.detach().softmax(1)
+        outputs = [Output(z * 0.9**n, teacher, features=image) for n in range(objective.needs.networks)]
         result = objective(outputs, {"mask": mask}, progress=step / 20)
         optimiser.zero_grad()
         result.loss.backward()
@@ -394,8 +396,9 @@ def test_every_pair_trains_or_is_refused_with_both_names(pair):
         assert torch.isfinite(result.loss)
 
 
-NEED_TEACHER = ("bootstrap_hard", "elr", "kms")
-SET_TARGETS = {"bootstrap_hard", "kms", "forward"}
+CLIPS = {"ms_tfal"}
+NEED_TEACHER = ("bootstrap_hard", "elr", "kms", "ms_tfal")
+SET_TARGETS = {"bootstrap_hard", "kms", "forward", "ms_tfal"}
 OWN_LOSS = {"dice", "tversky", "nr_dice", "tloss", "nce_rce", "nce_mae"}
 POSTERIOR = {"kms", "forward"}
 BELIEVE_THEMSELVES = {"gce", "sce", "mae", "rce", "nce_rce", "nce_mae", "co_teaching", "jocor"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 
 import nibabel
 import numpy as np
@@ -11,12 +13,14 @@ import pytest
 import torch
 
 from segnoise.config import make_config
-from segnoise.data import WindowDataset
+from segnoise.data import WindowDataset, collate, whole_regions
 from segnoise.data.volume import write_volume
 from segnoise.errors import UserError
 from segnoise.training import Run, load, prepare, train
 from segnoise.training.checkpoint import load_checkpoint
+from segnoise.training.loop import _Loop
 from segnoise.training.opening import open_data
+from segnoise.training.signals import Interrupted
 from segnoise.windows import Window
 
 SHAPE = (10, 8, 6)
@@ -44,7 +48,7 @@ def write(folder, name, affine, axis=2) -> None:
     )
     for place, values in (("images", numbers), ("labels", np.zeros(SHAPE, np.uint8))):
         (folder / place).mkdir(exist_ok=True)
-        write_volume(folder / place / f"{name}.nii.gz", np.ascontiguousarray(values), affine)
+        write_volume(folder / place / f"{name}.nii.gz", np.ascontiguousarray(values), affine, overwrite=True)
 
 
 def table(folder, *rows, columns="image,slice,lesion,scar", name="told.csv") -> str:
@@ -208,6 +212,123 @@ class TestLabelsOfVolumes:
                 assert item.image_labels is None
 
 
+class TestLabelsOfSlicesInCrops:
+    ROWS = ("a,0,1,0", "a,1,1,0", "a,2,0,", "a,3,0,1", "a,5,,1")
+    SAID = ((NAN, 1, 0), (NAN, 1, 0), (NAN, 0, NAN), (NAN, 0, 1), (NAN, NAN, NAN), (NAN, NAN, 1))
+
+    def opened(self, folder, codes, rows=ROWS, **data):
+        for name in "ab":
+            write(folder, name, header(codes))
+        return opened(folder, slice_labels=table(folder, *rows), labels="labels", slices=None, **data)
+
+    @pytest.mark.parametrize(
+        ("codes", "orientation"),
+        [("RAS", "RAS"), ("LPI", "RAS"), ("PLI", "RAS"), ("LPI", None), ("SAR", None), ("SAR", "ASL"), ("PIR", "SAL")],
+    )
+    def test_they_arrive_at_the_slices_that_have_these_numbers_in_the_file(self, tmp_path, codes, orientation):
+        a, b = self.opened(tmp_path, codes, orientation=orientation)
+        numbers = a.source.read(Window((0, 0, 0), a.source.shape))[0][0, 0, 0].astype(int)
+        assert sorted(numbers) == list(range(6))
+        assert same(a.slice_labels, np.transpose([self.SAID[k] for k in numbers]))
+        assert a.image_labels is None
+        assert b.slice_labels is None
+
+    @pytest.mark.parametrize("between", [1.0, 1.7, 2.0, 3.0, 4.0, 6.0, 7.0])
+    @pytest.mark.parametrize("codes", ["RAS", "LPI"])
+    def test_between_two_slices_is_known_what_both_say(self, tmp_path, codes, between):
+        """Values are numbers of slices, so that what is seen tells which slices it was made from."""
+        a, _ = self.opened(tmp_path, codes, spacing=[1.0, 1.5, between])
+        values = a.source.read(Window((0, 0, 0), a.source.shape))[0][0, 0, 0]
+        assert a.slice_labels.shape == (3, len(values))
+        for value, found in zip(values, a.slice_labels.T, strict=True):
+            parts = {round(value)} if abs(value - round(value)) < 1e-3 else {math.floor(value), math.ceil(value)}
+            said = np.array([self.SAID[k] for k in parts])
+            assert same(found, np.where((said == said[0]).all(0), said[0], NAN))
+
+    @pytest.mark.parametrize(("codes", "wanted"), [("SAR", "ASR"), ("LIP", "RSA")])
+    def test_slices_across_another_axis_are_refused_with_the_orientation_that_helps(self, tmp_path, codes, wanted):
+        with pytest.raises(
+            UserError, match=r"line 2: slices lie across the last axis of a, and across axis [01]"
+        ) as told:
+            self.opened(tmp_path, codes)
+        assert str(told.value).endswith(f"where data.orientation is RAS; write {wanted}, which puts it last, or null")
+        assert self.opened(tmp_path, codes, orientation=wanted)[0].slice_labels.shape == (3, 6)
+
+    def test_a_row_without_anything_known_is_none(self, tmp_path):
+        assert self.opened(tmp_path, "RAS", rows=["a,1,,", "a,2,,"])[0].slice_labels is None
+
+    def test_volumes_with_masks_tables_and_both_share_a_batch(self, tmp_path):
+        for name in "abc":
+            write(tmp_path, name, header("LPI"))
+        (tmp_path / "labels" / "b.nii.gz").unlink()
+        described = config(
+            tmp_path, slice_labels=table(tmp_path, "a,5,1,0", "b,4,0,1", "c,0,,"), labels="labels", slices=None
+        )
+        made = prepare(described, Run(tmp_path / "run"))
+        dataset = WindowDataset(
+            made.sources, made.given, whole_regions([0, 1, 2], [SHAPE] * 3, (10, 8, 8)), (10, 8, 8), made.scaling, seed=0,
+            slice_labels=made.slice_labels,
+        )  # fmt: skip
+        batch = collate(sorted((dataset[0, k] for k in range(3)), key=lambda sample: int(sample["index"])))
+        wanted = np.full((3, 3, 8), NAN)
+        wanted[0, :, 0], wanted[1, :, 1] = (NAN, 1, 0), (NAN, 0, 1)
+        assert same(batch["slice_labels"], wanted)
+        assert [bool((mask == 255).all()) for mask in batch["mask"]] == [False, True, False]
+
+    @pytest.mark.parametrize(("window", "warns"), [([10, 8, 4], False), ([10, 4, 8], True)])
+    def test_a_window_that_holds_no_slice_is_told_once(self, tmp_path, caplog, window, warns):
+        for name in "ab":
+            write(tmp_path, name, header("RAS"))
+        told = table(tmp_path, "a,1,1,0", "b,1,0,0")
+        described = config(tmp_path, slice_labels=told, labels="labels", slices=None, window=window)
+        for _ in range(2):
+            prepare(described, Run(tmp_path / "run"))
+        said = [
+            line for line in caplog.messages if line.startswith("data.window: no crop holds a whole slice (10 x 8)")
+        ]
+        assert len(said) == warns
+
+
+class TestTrainingOnSlicesInCrops:
+    ROWS = tuple(f"{name},{k},{k % 2},0" for name in "abcd" for k in range(6))
+
+    def trained(self, folder, rows=ROWS, name="run", columns="image,slice,lesion,scar", **more) -> dict:
+        """The weights after a few steps, of volumes of which all have masks."""
+        for volume in "abcd":
+            write(folder, volume, header("LPI"))
+        data = {"slice_labels": None if rows is None else table(folder, *rows, columns=columns), "labels": "labels"}
+        described = config(folder, **data, slices=None, window=[10, 8, 6], augment=True, samples_per_epoch=4)
+        tiny = {
+            "network": {"name": "UNet", "channels": [4, 8], "strides": [2]},
+            "training": {"epochs": 2, "batch_size": 2, "accelerator": "cpu", "lr": 1e-2},
+        }
+        run = Run(train(make_config({**described.model_dump(), **tiny}), folder / name, quiet=True, **more))
+        return load_checkpoint(run.checkpoint("last"))["system"]
+
+    def test_what_is_said_changes_the_result_and_what_is_unknown_no_bit(self, tmp_path):
+        without, told = self.trained(tmp_path, None, "without"), self.trained(tmp_path, name="told")
+        unknown = self.trained(tmp_path, [f"{name},{k},," for name in "abcd" for k in range(6)], "unknown")
+        fewer = [row for row in self.ROWS if row[0] in "ab"]
+        more = [*fewer, *(f"{name},{k},," for name in "cd" for k in range(6))]
+        assert equal(without, unknown)
+        assert not equal(without, told)
+        assert equal(self.trained(tmp_path, fewer, "fewer"), self.trained(tmp_path, more, "more"))
+
+    def test_a_run_that_was_stopped_resumes_to_the_same_bits(self, tmp_path, monkeypatch):
+        wanted = self.trained(tmp_path)
+        whole = _Loop._end_epoch
+        with monkeypatch.context() as patch:
+            patch.setattr(_Loop, "_end_epoch", lambda loop: (whole(loop), os.kill(os.getpid(), signal.SIGTERM)))
+            with pytest.raises(Interrupted):
+                self.trained(tmp_path, name="stopped")
+        assert equal(self.trained(tmp_path, name="stopped", resume=True), wanted)
+
+
+def equal(one: dict, other: dict) -> bool:
+    assert one.keys() == other.keys()
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
 @pytest.mark.parametrize(
     ("rows", "change", "told"),
     [
@@ -225,7 +346,7 @@ class TestLabelsOfVolumes:
         (["a,1,1"], {"columns": "image,slice,lession"}, r"told\.csv: has no column 'lesion'; did you mean 'lession'"),
         (["1,1,0"], {"columns": "slice,lesion,scar"}, "has no column 'image'"),
         (["a,1,0", "a,1,0"], {"columns": "image,lesion,scar"}, "line 3: the volume a is given twice"),
-        (["a,1,1,0"], {"slices": None}, r"line 2: is of a slice, but training looks at 3-D crops; add data\.slices"),
+        (["a,6,1,0"], {"slices": None}, r"line 2: slice 6 of a, which has 6 along its last axis \(0 to 5\); correct"),
         (["a,1,1,0"], {"spacing": [1, 1, 1]}, r"line 2: slices are numbered as in the file, but data\.spacing resamples"),
         (["a,1,1,0"], {"slice_labels": "no.csv"}, r"no\.csv: no such file; give a CSV table"),
         (["a,1,1,0"], {}, r"data\.labels: no labels for .*b\.nii\.gz"),
@@ -252,8 +373,9 @@ def blob(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (3 * mask + rng.normal(0, 0.8, mask.shape)).astype(np.float32), mask.astype(np.uint8)
 
 
-def learned(folder, whole: bool, steps: int) -> float:
+def learned(folder, kind: str, steps: int) -> float:
     """Dice on other volumes of a network that never saw a mask."""
+    whole, flat = kind == "volumes", kind == "slices"
     (folder / "images").mkdir(parents=True)
     rows = ["image,lesion" if whole else "image,slice,lesion"]
     for k in range(16):
@@ -266,8 +388,9 @@ def learned(folder, whole: bool, steps: int) -> float:
     (folder / "told.csv").write_text("\n".join(rows))
     data = {
         "kind": "volume", "images": ["images/*.nii.gz"], "slice_labels": str(folder / "told.csv"),
-        "classes": ["none", "lesion"], "window": [24, 24, 8] if whole else 24, "scaling": {"per": "set"},
-        "samples_per_epoch": 8 * steps, "photometric": 0, "slices": None if whole else {"axis": 2},
+        "classes": ["none", "lesion"], "window": 24 if flat else [24, 24, 8 if whole else 4],
+        "scaling": {"per": "set"}, "samples_per_epoch": 8 * steps, "photometric": 0,
+        "slices": {"axis": 2} if flat else None,
     }  # fmt: skip
     raw = {
         "data": data,
@@ -282,19 +405,19 @@ def learned(folder, whole: bool, steps: int) -> float:
         image, mask = image[::-1, ::-1, ::-1].copy(), mask[::-1, ::-1, ::-1]
         with torch.no_grad():
             x = torch.from_numpy(image)[None, None]
-            x = x if whole else x[0].permute(3, 0, 1, 2)
+            x = x[0].permute(3, 0, 1, 2) if flat else x
             p = model(x).argmax(1).numpy()
-        p = p[0] if whole else p.transpose(1, 2, 0)
+        p = p.transpose(1, 2, 0) if flat else p[0]
         found, true, both = found + p.sum(), true + mask.sum(), both + (p * mask).sum()
     return 2 * both / (found + true)
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["slices", "volumes"])
-def test_pixels_are_learned_from_a_table(tmp_path, whole):
+@pytest.mark.parametrize("kind", ["slices", "slices in crops", "volumes"])
+def test_pixels_are_learned_from_a_table(tmp_path, kind):
     """All marked would be a Dice of 0.1, and the best guess without looking hardly more."""
     share = np.mean([blob(k)[1].mean() for k in range(100, 112)])
     assert 2 * share / (1 + share) < 0.12
-    assert learned(tmp_path, whole, 40) > (0.4 if whole else 0.7)
+    assert learned(tmp_path, kind, 40) > (0.4 if kind == "volumes" else 0.7)
 
 
 def test_where_no_volume_has_a_mask_the_last_weights_are_the_best(tmp_path):

@@ -82,8 +82,19 @@ def described(folder, axes: int, method: dict) -> dict:
     }
 
 
-@pytest.mark.parametrize("axes", [2, 3], ids=["2-D", "3-D"])
-@pytest.mark.parametrize("method", GIVEN.values(), ids=GIVEN)
+CLIPS = {"ms_tfal"}
+"""Methods that compare neighbours along an axis, of which an image has none."""
+
+
+@pytest.mark.parametrize(
+    ("method", "axes"),
+    [
+        pytest.param(method, axes, id=f"{name}, {axes}-D")
+        for name, method in GIVEN.items()
+        for axes in (2, 3)
+        if axes == 3 or name not in CLIPS
+    ],
+)
 def test_every_method_takes_three_steps(place, tmp_path, method, axes):
     config = make_config(described(place, axes, method), base=place)
     run = Run(train(config, tmp_path / "run", quiet=True))
