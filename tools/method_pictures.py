@@ -65,6 +65,43 @@ def pull_in_image(spec: Spec, classes: int, p: Map, share: float, believed: floa
     return -len(p) * PIXELS * logits.grad[:, 0, 0].numpy()
 
 
+def draw_scales(path: Path) -> None:
+    """The weights of ``ms_tfal``: of videos by rank, and of clips by their confidence, asked of the method."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.0), sharey=True, layout="constrained")
+    ranks = np.arange(15)
+    for lowest, colour in ((0.4, WRONG), (0.7, RIGHT)):
+        weights = [_scale(ranks, int(k), 0.5, stages=[0, 1, 1], lowest=lowest) for k in ranks]
+        axes[0].plot(ranks + 1, weights, color=colour, lw=1.8, marker="o", ms=3.5, label=f"lowest: {lowest:g}")
+    axes[0].set(xlabel="video, the worst of fifteen first", ylabel="weight", ylim=(0, 1.8))
+    differences = np.linspace(-0.25, 0.25, 21)
+    for scale, colour in ((2.0, WRONG), (1.0, RIGHT)):
+        weights = [_scale(np.zeros(15), 14, d, stages=[0, 0, 1], lowest=1.0, scale=scale) for d in differences]
+        axes[1].plot(differences, weights, color=colour, lw=1.8, label=f"scale: {scale:g}")
+    axes[1].set(xlabel="confidence of the clip minus that of all")
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        axis.legend(frameon=False, fontsize=8.5, loc="lower right")
+    _save(figure, path)
+
+
+def _scale(confidences: Map, video: int, above: float, **options: Any) -> float:
+    """The weight of a clip of a video, whose confidence is ``above`` that of all; every video has its own confidence."""
+    objective = Objective([{"name": "ms_tfal", "stride": 1, "relabel": "self", **options}], 2)
+    objective.begin(len(confidences))
+    # Two frames of two pixels whose features are unit vectors: P = cos, Q = 0, so C = cos + 1.
+    cos = min(max(above + 0.5, 0.0), 1.0)
+    features = torch.zeros(1, 3, 2, 1, 2)
+    features[0, 0, 0, 0, 0], features[0, 1, 0, 0, 1] = 1.0, 1.0
+    features[0, 0, 1, 0, 0], features[0, 1, 1, 0, 1] = cos, cos
+    features[0, 2, 1] = (1 - cos**2) ** 0.5
+    mask = torch.tensor([0, 1]).view(1, 1, 1, 2).expand(1, 2, 1, 2)
+    told = {"mask": mask, "index": torch.tensor([video])}
+    objective.methods[0].videos[:] = torch.tensor([[1.0, c, 0.0, 0.0] for c in confidences + 1.5])
+    output = Output(torch.zeros(1, 2, 2, 1, 2), features=features)
+    return float(objective(output, told, progress=0.5).weight.flatten()[0])
+
+
 def _logits(p: Tensor, classes: int) -> Tensor:
     """``C *S``: those of probability p for the first class and equal ones for the others."""
     rest = ((1 - p) / (classes - 1)).log()
@@ -276,6 +313,7 @@ def draw_all(folder: Path) -> dict[str, tuple[float, ...]]:
         for w in (0.02, 0.2, 0.5)
     ]
     draw_pulls(folder / "tloss.png", images(*bad))
+    draw_scales(folder / "ms_tfal.png")
     draw_said(
         folder / "image_labels.png",
         scene,

@@ -252,6 +252,27 @@ PAGES: dict[str, Words] = {
             ),
         ),
     ),
+    "ms_tfal": Words(
+        "Temporal feature affinity",
+        ("ms_tfal",),
+        "For clips and volumes. What looks alike in the next frame should be labelled alike: a pixel is trusted as far as it resembles the pixels of its own "
+        "class in a neighbouring frame more than those of other classes. The trust weighs whole videos by rank, then clips, and in the worst videos "
+        "the least trusted pixels are given the class that is seen in them.",
+        (
+            "C<sub>i</sub> = mean { ⟨f<sub>i</sub>, f′<sub>j</sub>⟩ : y′<sub>j</sub> = y<sub>i</sub> } + 1 − mean { ⟨f<sub>i</sub>, f′<sub>j</sub>⟩ : y′<sub>j</sub> ≠ y<sub>i</sub> }, "
+            "over the pixels j of the neighbouring frame, exactly, from the sums of each class",
+            "*l* = a b · cross-entropy,  a = exp(2 (C<sub>clip</sub> − C<sub>all</sub>)),  b by the rank of the video",
+        ),
+        (
+            (
+                "ms_tfal",
+                "Weight of a video by its rank, and of a clip by its confidence",
+                "The weights that the method itself gives: of a video by the rank of its confidence among all (left), and of a clip by how far its confidence "
+                "is from the mean of all videos (right).",
+            ),
+        ),
+        "It is made for sets in which some videos are badly labelled throughout. Its score fades in long training, when the features have learnt the wrong labels.",
+    ),
     "image_labels": Words(
         "Labels of whole images",
         ("image_labels",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from segnoise.cli.options import Debug, Device, MinArea, Overlap, Overwrite, Qui
 from segnoise.errors import UserError
 
 if TYPE_CHECKING:
+    from segnoise.inference import WrongLabels
     from segnoise.training import Model
 
 
@@ -21,21 +23,27 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Rasters, images or volumes (files, DICOM folders, FOLDER#SERIES_UID); CASE_0000, CASE_0001, ... are "
-            "the channels of a volume for a run on several."
+            help="Rasters, images, OCT scans or volumes (files, DICOM folders, FOLDER#SERIES_UID); CASE_0000, "
+            "CASE_0001, ... are the channels of a volume for a run on several."
         ),
     ],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="A file (.dcm: DICOM segmentation of a series); a folder for several."),
     ],
-    scores: Annotated[bool, typer.Option("--scores", help="Also write probabilities (NAME_scores.tif).")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Also write probabilities (NAME_scores.tif, of volumes .nii.gz).")
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Labels that were given for volumes: also write where they look wrong (NAME_wrong.nii.gz). A file; a "
-            "folder, pattern or CSV table for several."
+            help="Labels that were given: also write where they look wrong (NAME_wrong.tif, of volumes .nii.gz). A "
+            "file; a folder, pattern or CSV table for several."
         ),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="Axes of an OCT volume file whose spacing does not tell them, such as width,depth,bscan."),
     ] = None,
     window: WindowSize = None,
     overlap: Overlap = None,
@@ -45,75 +53,144 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Predict whole rasters, wall to wall, in bounded memory; images; volumes, in their own geometry.
+    """Predict whole rasters, wall to wall, in bounded memory; images; OCT scans and volumes, in their own geometry.
 
     Example: `segnoise predict runs/fields scene.tif -o labels.tif`, `segnoise predict runs/mr t1.nii.gz -o seg.nii.gz`
     """
-    from segnoise.inference import predict_image, predict_raster
+    from segnoise.data.oct import is_scan
     from segnoise.training import load
 
     device = check_device(device)
     check_inputs(inputs)
     model = load(run, checkpoint)
     kind = model.config.data.kind
-    plain = kind in ("images", "fundus", "oct")
-    if plain and scores:
-        raise UserError("--scores: is for rasters and volumes; a run on plain images writes masks only")
+    asked = _Asked(model, inputs, output, scores, labels, window, overlap, overwrite, device, quiet)
+    scans = [path for path in inputs if kind == "oct" and is_scan(path)]
+    if axes is not None and not scans:
+        raise UserError(f"--axes: is for whole scans and runs on OCT; this run is on {kind}, and no input is a scan")
+    if scans and len(scans) < len(inputs):
+        other = next(path for path in inputs if path not in scans)
+        raise UserError(f"{scans[0]}: is a whole scan and {other} is not; predict them in two calls")
     if kind == "volume":
         if window is not None or overlap is not None:
             raise UserError("--window, --overlap: are for maps and images; volumes go by the windows of the run")
-        _predict_volumes(model, inputs, output, scores, labels, overwrite, device, quiet)
-        return
-    if labels is not None:
-        how = "" if plain else "; write --scores, and give them to segnoise.inference.map_label_errors"
-        raise UserError(f"--labels: is for runs on volumes, this one is on {kind}{how}")
-    targets = targets_of([path.stem for path in inputs], output, ".png" if plain else ".tif")
-    for path, target in zip(inputs, targets, strict=True):
-        if plain:
-            predict_image(
-                model, path, target, window=window, overlap=overlap, overwrite=overwrite, device=device
-            )  # fmt: skip
-        else:
-            open_scene(path)
-            beside = target.with_name(f"{target.stem}_scores.tif") if scores else None
-            with bar(f"predict {path.name}", quiet) as progress:
-                predict_raster(
-                    model, path, target, window=window, overlap=overlap, scores=beside, overwrite=overwrite,
-                    device=device, progress=progress,
-                )  # fmt: skip
-        say(quiet, f"{target}: written")
+        _predict_volumes(asked)
+    elif scans:
+        _predict_scans(asked, None if axes is None else [name.strip() for name in axes.split(",")])
+    elif kind in ("images", "fundus", "oct"):
+        _predict_images(asked)
+    else:
+        _predict_scenes(asked)
 
 
-def _predict_volumes(
-    model: Model,
-    inputs: list[Path],
-    output: Path,
-    scores: bool,
-    labels: str | None,
-    overwrite: bool,
-    device: str,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of predict, whatever the data are."""
+
+    model: Model
+    inputs: list[Path]
+    output: Path
+    with_scores: bool
+    labels: str | None
+    window: int | None
+    overlap: int | None
+    overwrite: bool
+    device: str
+    quiet: bool
+
+    def scores(self, target: Path, name: str, suffix: str) -> Path | None:
+        """Where probabilities go, beside the target."""
+        return target.with_name(f"{name}_scores{suffix}") if self.with_scores else None
+
+    def told(self, target: Path, label_error: Path | None, wrong: WrongLabels | None, file: Path | None) -> None:
+        say(self.quiet, f"{target}: written")
+        if wrong is not None:
+            what = "voxels" if label_error is not None and label_error.name.endswith(".nii.gz") else "pixels"
+            say(
+                self.quiet,
+                f"{label_error}: {wrong.expected:.0f} of {wrong.labels} {what} of {file} are expected to be wrong",
+            )
+
+
+def _predict_volumes(asked: _Asked) -> None:
     from segnoise.data.volume import volume_name
     from segnoise.inference import predict_volume
     from segnoise.inference.cases import cases_of, labels_of
 
-    cases = cases_of(model, inputs)
-    given = [None] * len(cases) if labels is None else labels_of(cases, labels)
-    for case, target, file in zip(cases, targets_of([c.name for c in cases], output, ".nii.gz"), given, strict=True):
+    cases = cases_of(asked.model, asked.inputs)
+    given = [None] * len(cases) if asked.labels is None else labels_of(cases, asked.labels)
+    targets = targets_of([case.name for case in cases], asked.output, ".nii.gz")
+    for case, target, file in zip(cases, targets, given, strict=True):
         name = volume_name(target)
         wrong = None if file is None else target.with_name(f"{name}_wrong.nii.gz")
-        with bar(f"predict {case.name}", quiet) as progress:
+        with bar(f"predict {case.name}", asked.quiet) as progress:
             made = predict_volume(
-                model, case.files, target, scores=target.with_name(f"{name}_scores.nii.gz") if scores else None,
-                labels=file, label_error=wrong, overwrite=overwrite, device=device, progress=progress,
+                asked.model, case.files, target, scores=asked.scores(target, name, ".nii.gz"), labels=file,
+                label_error=wrong, overwrite=asked.overwrite, device=asked.device, progress=progress,
             )  # fmt: skip
-        say(quiet, f"{target}: written")
-        if made.wrong is not None:
-            say(
-                quiet,
-                f"{wrong}: {made.wrong.expected:.0f} of {made.wrong.labels} voxels of {file} are expected to be wrong",
-            )
+        asked.told(target, wrong, made.wrong, file)
+
+
+def _predict_scans(asked: _Asked, axes: list[str] | None) -> None:
+    from segnoise.data.oct import scan_name
+    from segnoise.data.volume import volume_name
+    from segnoise.inference import predict_scan
+    from segnoise.inference.cases import Case, labels_of
+
+    cases = [Case(scan_name(path), (path,)) for path in asked.inputs]
+    given = [None] * len(cases) if asked.labels is None else labels_of(cases, asked.labels)
+    targets = targets_of([case.name for case in cases], asked.output, ".nii.gz")
+    for case, target, file in zip(cases, targets, given, strict=True):
+        name = volume_name(target)
+        wrong = None if file is None else target.with_name(f"{name}_wrong.nii.gz")
+        with bar(f"predict {case.name}", asked.quiet) as progress:
+            made = predict_scan(
+                asked.model, case.files[0], target, axes=axes, window=asked.window, overlap=asked.overlap,
+                scores=asked.scores(target, name, ".nii.gz"), labels=file, label_error=wrong,
+                overwrite=asked.overwrite, device=asked.device, progress=progress,
+            )  # fmt: skip
+        asked.told(target, wrong, made.wrong, file)
+
+
+def _predict_images(asked: _Asked) -> None:
+    from segnoise.inference import predict_image
+    from segnoise.inference.given import label_files
+
+    given = [None] * len(asked.inputs) if asked.labels is None else label_files(asked.inputs, asked.labels)
+    targets = targets_of([path.stem for path in asked.inputs], asked.output, ".png")
+    for path, target, file in zip(asked.inputs, targets, given, strict=True):
+        wrong = None if file is None else target.with_name(f"{target.stem}_wrong.tif")
+        made = predict_image(
+            asked.model, path, target, window=asked.window, overlap=asked.overlap,
+            scores=asked.scores(target, target.stem, ".tif"), labels=file, label_error=wrong,
+            overwrite=asked.overwrite, device=asked.device,
+        )  # fmt: skip
+        asked.told(target, wrong, made.wrong, file)
+
+
+def _predict_scenes(asked: _Asked) -> None:
+    from segnoise.inference import predict_labelled_scene, predict_raster
+    from segnoise.inference.given import label_files
+
+    given = [None] * len(asked.inputs) if asked.labels is None else label_files(asked.inputs, asked.labels)
+    targets = targets_of([path.stem for path in asked.inputs], asked.output, ".tif")
+    for path, target, file in zip(asked.inputs, targets, given, strict=True):
+        open_scene(path)
+        scores = asked.scores(target, target.stem, ".tif")
+        with bar(f"predict {path.name}", asked.quiet) as progress:
+            if file is None:
+                predict_raster(
+                    asked.model, path, target, window=asked.window, overlap=asked.overlap, scores=scores,
+                    overwrite=asked.overwrite, device=asked.device, progress=progress,
+                )  # fmt: skip
+                wrong, expected = None, None
+            else:
+                wrong = target.with_name(f"{target.stem}_wrong.tif")
+                expected = predict_labelled_scene(
+                    asked.model, path, target, file, wrong, window=asked.window, overlap=asked.overlap, scores=scores,
+                    overwrite=asked.overwrite, device=asked.device, progress=progress,
+                ).wrong  # fmt: skip
+        asked.told(target, wrong, expected, file)
 
 
 def fields(

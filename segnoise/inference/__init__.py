@@ -1,18 +1,22 @@
-"""Using a trained model: rasters larger than memory, volumes, plain images, field polygons in one pass; and what it
-tells of labels: where they are wrong, and whether they lie beside the image.
+"""Using a trained model: rasters larger than memory, volumes, plain images, whole OCT scans, field polygons in one
+pass; and what it tells of labels: where they are wrong, and whether they lie beside the image.
 """
 
 from segnoise.inference.alignment import Displacement, find_common_displacement, find_displacement, move_labels
 from segnoise.inference.dicomseg import write_dicom_seg
 from segnoise.inference.errormap import ObjectErrors, WrongLabels, error_map_array, map_label_errors, object_errors
 from segnoise.inference.fields import class_to_vectorise, predict_fields, write_fields
-from segnoise.inference.images import predict_image
+from segnoise.inference.images import ImagePrediction, predict_image
 from segnoise.inference.raster import predict_array, predict_raster
+from segnoise.inference.scans import predict_scan
+from segnoise.inference.scenes import ScenePrediction, predict_labelled_scene
 from segnoise.inference.volumes import VolumePrediction, predict_volume
 
 __all__ = [
     "Displacement",
+    "ImagePrediction",
     "ObjectErrors",
+    "ScenePrediction",
     "VolumePrediction",
     "WrongLabels",
     "class_to_vectorise",
@@ -25,7 +29,9 @@ __all__ = [
     "predict_array",
     "predict_fields",
     "predict_image",
+    "predict_labelled_scene",
     "predict_raster",
+    "predict_scan",
     "predict_volume",
     "write_dicom_seg",
     "write_fields",

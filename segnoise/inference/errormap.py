@@ -33,10 +33,15 @@ class WrongLabels:
     labels: int
     expected: float
 
+    @classmethod
+    def counted(cls, p_wrong: NDArray[np.floating[Any]]) -> WrongLabels:
+        """What a map tells; where it is nan there is no label."""
+        return cls(int((~np.isnan(p_wrong)).sum()), float(np.nansum(p_wrong, dtype=np.float64)))
+
 
 def map_label_errors(
     probabilities: str | Path,
-    labels: str | Path,
+    labels: str | Path | Labels,
     out: str | Path,
     *,
     rho: float | Sequence[float] = 0.5,
@@ -54,7 +59,7 @@ def map_label_errors(
     Args:
         probabilities: GeoTIFF, one band a class, as ``predict_raster(…, scores=…)`` writes it, or of any other model;
             nan or no data where there are none.
-        labels: GeoTIFF on the same grid: class indices, 255 where there is no label.
+        labels: GeoTIFF on the same grid: class indices, 255 where there is no label; or labels of the same shape.
         out: GeoTIFF to write: float32, nan where there is no label or no probability.
         rho, mu, sigma: of the error field. 0.5 ranks for review whatever the errors are; 0.9 suits coherent patches.
         window: pixels of a core along each axis.
@@ -87,7 +92,11 @@ def map_label_errors(
     scores = RasterSource(probabilities)
     if scores.channels < 2:
         raise UserError(f"{probabilities}: has 1 band; give probabilities, one band a class (predict_raster's scores)")
-    given = RasterLabels(labels, scores.channels, like=scores)
+    given = RasterLabels(labels, scores.channels, like=scores) if isinstance(labels, str | Path) else labels
+    if given.shape != scores.shape:
+        raise UserError(
+            f"{probabilities}: is {scores.shape}, but the labels are {given.shape}; give those of this scene"
+        )
     out = refuse_existing(out, overwrite)
     place: dict[str, Any] = {}
     if scores.geobox is not None:
@@ -103,9 +112,8 @@ def map_label_errors(
         for core, p_wrong in error_windows(scores, given, rho, mu, sigma, window, progress):
             box = rasterio.windows.Window(core.start[1], core.start[0], core.size[1], core.size[0])
             dst.write(p_wrong, 1, window=box)
-            known = ~np.isnan(p_wrong)
-            total += int(known.sum())
-            expected += float(p_wrong[known].sum(dtype=np.float64))
+            part = WrongLabels.counted(p_wrong)
+            total, expected = total + part.labels, expected + part.expected
     return WrongLabels(total, expected)
 
 

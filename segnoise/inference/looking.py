@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
-from segnoise.config import Config, RasterData, SceneData, VolumeData
-from segnoise.data import ImageSource, RasterSource, Source
+from segnoise.config import Config, OctData, RasterData, SceneData, VolumeData
+from segnoise.data import ImageSource, PerImage, RasterSource, Source
+from segnoise.data.oct import BScanFile
 from segnoise.training.opening import open_image
 
 
@@ -22,10 +23,20 @@ def map_source(model: nn.Module, scene: str | Path | Source) -> Source:
 
 
 def image_source(model: nn.Module, image: str | Path | Source) -> Source:
-    """An image for a model: a source as it is, a path as a run on images reads it, else as it is stored."""
+    """An image for a model: a source as it is, a path as a run on images reads it, else as it is stored.
+
+    Of a B-scan in colours a run on OCT sees the mean of the channels, as in training.
+    """
     if not isinstance(image, str | Path):
         return image
     config = getattr(model, "config", None)
-    if isinstance(config, Config) and not isinstance(config.data, RasterData | SceneData | VolumeData):
-        return open_image(config.data, Path(image))
-    return ImageSource(image)
+    if not isinstance(config, Config) or isinstance(config.data, RasterData | SceneData | VolumeData):
+        return ImageSource(image)
+    if isinstance(config.data, OctData):
+        return bscan_source(config.data, BScanFile(image))
+    return open_image(config.data, Path(image))
+
+
+def bscan_source(data: OctData, bscan: Source) -> Source:
+    """A B-scan with the scaling of a run on OCT."""
+    return bscan if data.scaling.per == "set" else PerImage(bscan, data.scaling.kind, data.scaling.divide)

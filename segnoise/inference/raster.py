@@ -82,14 +82,16 @@ def predict_raster(
     out = refuse_existing(out, overwrite)
     with contextlib.ExitStack() as stack:
         labels_path = stack.enter_context(atomic_output(out, overwrite))
-        writers = [stack.enter_context(_writer(labels_path, source, "uint8", 1, model))]
+        writers = [stack.enter_context(tiff_like(labels_path, source, "uint8", 1, model))]
         if scores is not None:
             scores_path = stack.enter_context(atomic_output(scores, overwrite))
         for rows, probabilities, observed in _slabs(
             model, source, (side, side), (margin, margin), batch_size, device, progress
         ):
             if scores is not None and len(writers) == 1:
-                writers.append(stack.enter_context(_writer(scores_path, source, "float32", len(probabilities), model)))
+                writers.append(
+                    stack.enter_context(tiff_like(scores_path, source, "float32", len(probabilities), model))
+                )
             labels = probabilities.argmax(0).astype(np.uint8)
             labels[~observed] = IGNORE_INDEX
             box = rasterio.windows.Window(0, rows.start, labels.shape[1], labels.shape[0])
@@ -194,8 +196,8 @@ def _infer(
 
 
 @contextlib.contextmanager
-def _writer(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
-    """A tiled, compressed GeoTIFF on the source's grid."""
+def tiff_like(path: Path, source: Source, dtype: str, count: int, model: nn.Module) -> Iterator[Any]:
+    """A tiled, compressed TIFF of the source's size and, where it has one, on its grid on the Earth."""
     geobox = getattr(source, "geobox", None)
     place = {} if geobox is None else {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     classes = getattr(model, "classes", None)

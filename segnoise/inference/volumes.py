@@ -80,10 +80,10 @@ def predict_volume(
         raise UserError(f"{model.source}: was trained on data of kind {data.kind}, not on volumes")
     if (labels is None) != (label_error is None):
         raise UserError("labels and label_error: give both, or neither")
-    out = _check_ending(refuse_existing(out, overwrite), (*NIFTI_SUFFIXES, ".dcm"))
+    out = check_ending(refuse_existing(out, overwrite), (*NIFTI_SUFFIXES, ".dcm"))
     for beside in (scores, label_error):
         if beside is not None:
-            _check_ending(refuse_existing(beside, overwrite), NIFTI_SUFFIXES)
+            check_ending(refuse_existing(beside, overwrite), NIFTI_SUFFIXES)
     paths = [Path(p) for p in ([image] if isinstance(image, str | Path) else image)]
     stored = VolumeSource(paths)
     series = dicom_series(paths[0], out) if out.suffix.lower() == ".dcm" else None
@@ -110,11 +110,12 @@ def predict_volume(
         indices = given.read(Window((0, 0, 0), stored.shape))
         p_wrong = error_map_array(there, indices, rho=0.5, window=_ERROR_WINDOW)
         write_volume(label_error, p_wrong, stored.affine, overwrite=overwrite)
-        wrong = WrongLabels(int((~np.isnan(p_wrong)).sum()), float(np.nansum(p_wrong, dtype=np.float64)))
+        wrong = WrongLabels.counted(p_wrong)
     return VolumePrediction(out, wrong)
 
 
-def _check_ending(path: Path, endings: tuple[str, ...]) -> Path:
+def check_ending(path: Path, endings: tuple[str, ...]) -> Path:
+    """The path, if volumes are written under such a name; UserError for another ending."""
     if not path.name.lower().endswith(endings):
         dicom = ", or .dcm from a DICOM series" if ".dcm" in endings else ""
         raise UserError(f"{path}: volumes are written as .nii.gz or .nii{dicom}; give such a name")

@@ -11,7 +11,6 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-import rasterio
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
@@ -193,24 +192,6 @@ class TestLabelErrors:
             "predict", run, scan, "-o", tmp_path / "seg.nii.gz", "--labels", tmp_path / "none.nii.gz",
         )  # fmt: skip
         assert [p.name for p in tmp_path.iterdir()] == ["short.nii.gz"]
-
-    def test_a_run_on_bscans_says_that_it_is_not_for_them(self, tmp_path, refused):
-        rng = np.random.default_rng(0)
-        for k in range(4):  # volumes of one B-scan each
-            for name, top in (("images", 255), ("masks", 2)):
-                path = tmp_path / f"v{k}" / name / "s.png"
-                path.parent.mkdir(parents=True)
-                side = {"width": 32, "height": 32, "count": 1, "dtype": "uint8"}
-                with rasterio.open(path, "w", driver="PNG", **side) as file:
-                    file.write(rng.integers(0, top, (1, 32, 32)).astype(np.uint8))
-        data = {"kind": "oct", "folder": ".", "window": 16, "samples_per_epoch": 4}
-        raw = {"data": data, "network": NETWORK, "training": {**TRAINING, "epochs": 1}}
-        run = train(make_config(raw, base=tmp_path), tmp_path / "run", quiet=True)
-        refused(
-            "--labels: is for runs on volumes, this one is on oct",
-            "predict", run, tmp_path / "v0" / "images" / "s.png", "-o", tmp_path / "m.png", "--labels", "x.png",
-        )  # fmt: skip
-        assert not (tmp_path / "m.png").exists()
 
 
 class TestDicom:

@@ -82,7 +82,7 @@ def test_a_set_trains_and_its_masks_have_the_size_of_the_photographs(tmp_path):
     run = train(make_config(raw), tmp_path / "run", quiet=True)
     model = load(run)
     photograph = tmp_path / "images" / "eye10.png"
-    out = predict_image(model, photograph, tmp_path / "mask.png")
+    out = predict_image(model, photograph, tmp_path / "mask.png").path
     with rasterio.open(out) as dst:
         mask = dst.read(1)
     assert mask.shape == fundus_trees.SHAPE

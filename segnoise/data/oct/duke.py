@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segnoise.data.item import Item
 from segnoise.data.oct.layers import heights_to_mask
+from segnoise.data.oct.scan import Scan
 from segnoise.data.pairing import natural_key
 from segnoise.data.sample import IGNORE_INDEX
 from segnoise.data.source import ArrayLabels, ArraySource
@@ -51,6 +52,15 @@ def read_duke(folder: str | Path, target: str = "fluid", observer: int = 1) -> t
     if not items:
         raise UserError(f"{folder}: no B-scan has finite manualLayers{observer}; choose the other observer")
     return list(_TARGETS[target]), items
+
+
+def read_duke_scan(path: Path) -> Scan:
+    """All B-scans of one ``Subject_XX.mat``, labelled or not, without heights; the distance between them is not said.
+
+    Raises UserError where it is not a MATLAB file of the set.
+    """
+    images = _load(path, ["images"])["images"]
+    return Scan(path.stem, images.transpose(2, 0, 1), _SPACING, {})
 
 
 def _subject(path: Path, target: str, observer: int) -> list[Item]:

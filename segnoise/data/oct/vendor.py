@@ -14,7 +14,7 @@ from segnoise.data.oct.scan import Scan, scan_items
 from segnoise.data.oct.topcon import read_topcon
 from segnoise.errors import UserError
 
-_SUFFIXES = (".vol", ".e2e", ".fda", ".img")
+VENDOR_SUFFIXES = (".vol", ".e2e", ".fda", ".img")
 
 _EMPTY = {".vol": 3e38, ".e2e": 1.99}
 """Reflectivity lies between 0 and 1; from here on it stands for no measurement."""
@@ -32,17 +32,22 @@ def read_vendor(path: str | Path) -> tuple[list[str], list[Item]]:
 
     Raises UserError for another suffix, a missing, foreign or damaged file, and for .vol and .e2e without eyepy.
     """
+    return scan_items(read_vendor_scan(path))
+
+
+def read_vendor_scan(path: str | Path) -> Scan:
+    """The same file as one scan; raises UserError as :func:`read_vendor` does."""
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise UserError(f"{path}: no device file that can be read; give one of {', '.join(_SUFFIXES)}")
+    if suffix not in VENDOR_SUFFIXES:
+        raise UserError(f"{path}: no device file that can be read; give one of {', '.join(VENDOR_SUFFIXES)}")
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
     if suffix == ".img":
-        return scan_items(read_cirrus(path))
+        return read_cirrus(path)
     if suffix == ".fda":
-        return scan_items(read_topcon(path))
-    return scan_items(_heidelberg(path, suffix))
+        return read_topcon(path)
+    return _heidelberg(path, suffix)
 
 
 def _heidelberg(path: Path, suffix: str) -> Scan:
