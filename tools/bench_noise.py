@@ -174,6 +174,7 @@ PRIMITIVES: dict[str, tuple[str, str, Callable[[Map], None]]] = {
     "split": ("split(0.2)", "objects' moments with SciPy", moments),
     "coarse": ("coarse(8px)", "labelling", labelling),
     "jsrt": ("jsrt(1, 0.3)", "distance transform with indices", distances),
+    "segments": ("segments(1, radius=3px)", "distance transform with indices", distances),
     "markov": ("markov(60)", "as many binary dilations", partial(dilating, steps=60)),
     "whu": ("whu(2)", "each object's box dilated", partial(objects_in_boxes, change=ndimage.binary_dilation)),
 }

@@ -134,6 +134,12 @@ GALLERY = {
             "Objects removed, with false margins and added at once, as in the WHU building studies.",
             "1, 2, 3 as published, or the shares `remove`, `add` and `margin`; without unit",
         ),
+        "segments": Entry(
+            ("segments(1, odds=(1, 1, 0, 0))", "segments(1, odds=(0, 0, 1, 0))", "segments(1, odds=(0, 0, 0, 1))"),
+            "Frames of a video were labelled in batches, each class alike for a few frames: grown or shrunk, moved, or"
+            " clicked with few corners. Here one frame is shown, and each way alone.",
+            "share of the sequences; `radius` in px or as a share of the image height, `odds` of the four ways",
+        ),
     },
 }
 

@@ -19,7 +19,7 @@ from segnoise.training import Model, Prepared
 _LONGEST = 300
 _SLICE = 150
 _SLICES = 12
-_CANDIDATES = 8
+_CANDIDATES, _VOXELS = 8, 30_000_000
 
 # By the axis (of left, back, down) that a plane lies across: its name, and the letters left, right, above, below it.
 _PLANES = {2: ("axial", "RLAP"), 1: ("coronal", "RLSI"), 0: ("sagittal", "APSI")}
@@ -62,43 +62,41 @@ class VolumeViews:
 def volume_views(model: Model, prepared: Prepared) -> VolumeViews | None:
     """What the report shows of the volumes of a run; None for a run on photographs or maps.
 
-    Of each split up to eight volumes, evenly spaced, are looked at. Shown are the worst, the middle and the best of the
-    test split by mean Dice, and the two of training in which the largest share of labels is expected to be wrong.
+    Of each split up to eight volumes, evenly spaced, are looked at, fewer where they are large. Shown are the worst,
+    the middle and the best of the test split by mean Dice, and the two of training in which the largest share of labels
+    is expected to be wrong.
     """
     if model.config.data.kind not in ("volume", "oct"):
         return None
-    test, train = (_thinned(wholes(prepared, split)) for split in ("test", "train"))
-    scored = [(_dice(look(whole, model, prepared, False), model), whole) for whole in test]
-    ranked = sorted(
-        ((dice, whole) for dice, whole in scored if dice is not None), key=lambda pair: (pair[0], pair[1].name)
-    )
-    wanted = sorted({0, len(ranked) // 2, len(ranked) - 1}) if ranked else []
-    shown = [(f"mean Dice {ranked[k][0]:.2f}", look(ranked[k][1], model, prepared, False)) for k in wanted]
-    suspect = []
-    calibrated = True
-    for whole in train:
-        seen = look(whole, model, prepared, True)
-        known = seen.given != IGNORE_INDEX
-        if seen.wrong is not None and known.any():
-            suspect.append((float(seen.wrong[known].mean()), whole.name, whole))
-            calibrated &= seen.calibrated
-    suspect.sort(key=lambda entry: (-entry[0], entry[1]))
+    test = [look(whole, model, prepared, False) for whole in _thinned(wholes(prepared, "test"))]
+    train = [look(whole, model, prepared, True) for whole in _thinned(wholes(prepared, "train"))]
+    scored = [(dice, seen) for seen in test if (dice := _dice(seen, model)) is not None]
+    scored.sort(key=lambda pair: (pair[0], pair[1].name))
+    wanted = sorted({0, len(scored) // 2, len(scored) - 1}) if scored else []
+    doubted = [(doubt, seen) for seen in train if (doubt := _doubt(seen)) is not None]
+    doubted.sort(key=lambda pair: (-pair[0], pair[1].name))
+    calibrated = all(seen.calibrated for _, seen in doubted)
     share = "of its labels are expected to be wrong" if calibrated else "is the mean score of its labels"
-    doubted = [
-        (f"{100 * part:.1f}\u202f% {share}", look(whole, model, prepared, True)) for part, _, whole in suspect[:2]
-    ]
     return VolumeViews(
-        [_view(seen, note) for note, seen in shown],
-        [_view(seen, note) for note, seen in doubted],
-        (len(ranked), len(suspect)),
+        [_view(scored[k][1], f"mean Dice {scored[k][0]:.2f}") for k in wanted],
+        [_view(seen, f"{100 * doubt:.1f}\u202f% {share}") for doubt, seen in doubted[:2]],
+        (len(scored), len(doubted)),
         calibrated,
     )
 
 
 def _thinned(found: Sequence[Whole]) -> list[Whole]:
+    """Some, evenly spaced, that fit into memory and patience together; one at least."""
     if not found:
         return []
-    return [found[k] for k in np.unique(np.linspace(0, len(found) - 1, min(_CANDIDATES, len(found))).astype(int))]
+    count = min(_CANDIDATES, max(1, _VOXELS // max(whole.voxels for whole in found)), len(found))
+    return [found[k] for k in np.unique(np.linspace(0, len(found) - 1, count).astype(int))]
+
+
+def _doubt(seen: Looked) -> float | None:
+    """How large a share of the given labels looks wrong; None where none is known."""
+    known = seen.given != IGNORE_INDEX
+    return float(seen.wrong[known].mean()) if seen.wrong is not None and known.any() else None
 
 
 def _dice(seen: Looked, model: Model) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,10 @@ class Whole:
     numbers: tuple[int, ...]
     grid: VolumeGrid | None
 
+    @property
+    def voxels(self) -> int:
+        return sum(math.prod(region.window.size) for region in self.regions)
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -54,9 +59,9 @@ class Looked:
     name: str
     image: NDArray[np.float32]
     observed: NDArray[np.bool_]
-    given: NDArray[np.int64]
-    reference: NDArray[np.int64]
-    prediction: NDArray[np.int64]
+    given: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+    prediction: NDArray[np.uint8]
     wrong: NDArray[np.float32] | None
     calibrated: bool
     axis: int
@@ -144,10 +149,13 @@ def _across(spacing: tuple[float, ...], grid: VolumeGrid | None) -> int:
 def _look_at(region: Region, model: Model, prepared: Prepared, label_errors: bool) -> Looked:
     source = prepared.sources[region.index]
     raw, observed = source.read(region.window)
-    given = np.where(observed, prepared.given[region.index].read(region.window), IGNORE_INDEX)
-    clean = given
+
+    def known(labels: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.where(observed, labels, IGNORE_INDEX).astype(np.uint8)
+
+    given = clean = known(prepared.given[region.index].read(region.window))
     if prepared.clean is not None:
-        clean = np.where(observed, prepared.clean[region.index].read(region.window), IGNORE_INDEX)
+        clean = known(prepared.clean[region.index].read(region.window))
     probabilities, _ = predict_array(model, RegionSource(source, region), model.sides, model.overlap)
     wrong, calibrated = None, True
     if label_errors:
@@ -160,7 +168,7 @@ def _look_at(region: Region, model: Model, prepared: Prepared, label_errors: boo
             p, calibrated = label_error(model, values, seen, labels)
             wrong[inside.slices] = p[inside.within(w)]
         wrong = np.where(given == IGNORE_INDEX, 0, wrong)
-    prediction = np.where(observed, probabilities.argmax(0), IGNORE_INDEX)
+    prediction = known(probabilities.argmax(0))
     return Looked(
         source.name, raw[_middle(source)], observed, given, clean, prediction, wrong, calibrated, 0, (),
         tuple(source.spacing), None,

@@ -20,6 +20,7 @@ from segnoise.noise.misregistration import Misregistration
 from segnoise.noise.omission import Omission
 from segnoise.noise.pair import Pair
 from segnoise.noise.polygonise import Polygonise
+from segnoise.noise.segments import Segments
 from segnoise.noise.share import Share
 from segnoise.noise.split import Split
 from segnoise.noise.symmetric import Symmetric
@@ -43,6 +44,7 @@ __all__ = [
     "Omission",
     "Pair",
     "Polygonise",
+    "Segments",
     "Share",
     "Split",
     "Symmetric",

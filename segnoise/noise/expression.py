@@ -27,6 +27,7 @@ from segnoise.noise.misregistration import Misregistration
 from segnoise.noise.omission import Omission
 from segnoise.noise.pair import Pair
 from segnoise.noise.polygonise import Polygonise
+from segnoise.noise.segments import Segments
 from segnoise.noise.share import Share
 from segnoise.noise.split import Split
 from segnoise.noise.symmetric import Symmetric
@@ -37,7 +38,7 @@ NOISES: dict[str, type[Corruption]] = {
     for cls in (
         Kms, Symmetric, Pair, Boundary, Dilate, Erode, Affine, Misregistration, Polygonise,
         Omission, Commission, Merge, Split, Coarse,
-        Jsrt, Markov, Whu,
+        Jsrt, Markov, Whu, Segments,
     )
 }  # fmt: skip
 """The corruptions by the names they have in expressions."""

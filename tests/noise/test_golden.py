@@ -34,6 +34,8 @@ DIGESTS = {
     ("markov(30)", "ids"): "5ea5f3c1519c34e8",
     ("whu(remove=0.2, add=0.2, margin=0.5)", "classes"): "f6cc1137b29f25a4",
     ("whu(remove=0.2, add=0.2, margin=0.5)", "ids"): "f89728875c8a3145",
+    ("segments(1, radius=3px)", "classes"): "82a1235f963d5b7c",
+    ("segments(1, radius=3px)", "ids"): "2e4f4f3f028dc9bb",
     ("symmetric(0.3)", "classes"): "d1ecadb09f5237ff",
     ("symmetric(0.3)", "ids"): "0d87754048c72beb",
     ("pair(0.3)", "classes"): "3bad0252f22d2771",

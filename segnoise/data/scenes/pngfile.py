@@ -1,4 +1,4 @@
-"""Pictures and masks of procedural scenes as PNG files in two folders with the same names."""
+"""Pictures and masks of procedural scenes as PNG files."""
 
 from __future__ import annotations
 
@@ -28,13 +28,22 @@ def save_pair(
         raise UserError(f"name {name!r}: give a file name without a folder, such as 'v01'")
     paths = Path(folder) / "images" / f"{name}.png", Path(folder) / "labels" / f"{name}.png"
     for path, values in zip(paths, (image, mask), strict=True):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
-        with atomic_output(path, overwrite) as temporary:
-            height, width = values.shape
-            profile = {"driver": "PNG", "height": height, "width": width, "count": 1, "dtype": "uint8"}
-            with rasterio.open(temporary, "w", **profile) as file:
-                file.write(values, 1)
+        write_png(path, values, overwrite)
     return paths
+
+
+def write_png(path: Path, values: NDArray[np.uint8], overwrite: bool = False) -> None:
+    """Writes 8-bit grey ``H W`` or RGB ``H W 3``; the folder is made if missing.
+
+    Raises UserError when the file exists and ``overwrite`` is false, or cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    bands = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    count, height, width = bands.shape
+    with atomic_output(path, overwrite) as temporary:
+        profile = {"driver": "PNG", "height": height, "width": width, "count": count, "dtype": "uint8"}
+        with rasterio.open(temporary, "w", **profile) as file:
+            file.write(bands)
