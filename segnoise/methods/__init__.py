@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segnoise.methods.affinity import Affinity, soft_vote, temporal_affinity, within_class
     from segnoise.methods.base import Channel, Context, Memory, Method, Needs, Output, Supervision, Teacher
     from segnoise.methods.bootstrap import BootstrapHard, BootstrapSoft
     from segnoise.methods.co_teaching import CoTeaching
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from segnoise.methods.jocor import JoCoR
     from segnoise.methods.kms import KMS
     from segnoise.methods.mae import MAE, RCE
+    from segnoise.methods.ms_tfal import MSTFAL
     from segnoise.methods.nce import NCEMAE, NCERCE
     from segnoise.methods.nr_dice import NoiseRobustDice
     from segnoise.methods.objective import Objective, Result, build_method
@@ -31,10 +33,12 @@ __all__ = [
     "GCE",
     "KMS",
     "MAE",
+    "MSTFAL",
     "NCEMAE",
     "NCERCE",
     "RCE",
     "SCE",
+    "Affinity",
     "BootstrapHard",
     "BootstrapSoft",
     "Channel",
@@ -57,9 +61,17 @@ __all__ = [
     "Teacher",
     "Tversky",
     "build_method",
+    "soft_vote",
+    "temporal_affinity",
+    "within_class",
 ]
 
 _HOME = {
+    "Affinity": "affinity",
+    "soft_vote": "affinity",
+    "temporal_affinity": "affinity",
+    "within_class": "affinity",
+    "MSTFAL": "ms_tfal",
     "CoTeaching": "co_teaching",
     "JoCoR": "jocor",
     "BootstrapHard": "bootstrap",
