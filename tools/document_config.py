@@ -20,6 +20,7 @@ SECTIONS = [
     ("data", "data, kind volume", c.VolumeData),
     ("data", "data, kind fundus", c.FundusData),
     ("data", "data, kind oct", c.OctData),
+    ("data", "data, kind video", c.VideoData),
     ("data", "data, kind scenes", c.SceneData),
     ("data.split", "data.split", c.Split),
     ("data.scaling", "data.scaling", c.Scaling),

@@ -16,7 +16,8 @@ from segnoise.errors import UserError
 
 def init(
     kind: Annotated[
-        Literal["raster", "images", "volume", "fundus", "oct", "scenes"], typer.Argument(help="What the data are.")
+        Literal["raster", "images", "volume", "fundus", "oct", "video", "scenes"],
+        typer.Argument(help="What the data are."),
     ],
     more: Annotated[
         list[str] | None,

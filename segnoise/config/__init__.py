@@ -15,6 +15,7 @@ from segnoise.config.data import (
     SceneData,
     Slices,
     Split,
+    VideoData,
     VolumeData,
 )
 from segnoise.config.loading import load_config, make_config
@@ -38,6 +39,7 @@ __all__ = [
     "Slices",
     "Split",
     "Training",
+    "VideoData",
     "VolumeData",
     "load_config",
     "make_config",

@@ -16,7 +16,7 @@ class Split(Section):
     by: Literal["block", "source", "table"] = Field(
         "block",
         description="block: squares of each scene; source: whole scenes or images; table: the column `split` of the "
-        "labels table",
+        "labels table, or what a public set states; where that has no val, train is dealt to train and val",
     )
     fractions: dict[Literal["train", "val", "test"], float] = Field(
         {"train": 0.7, "val": 0.15, "test": 0.15}, description="Shares of the blocks or sources; they sum to 1"
@@ -119,6 +119,11 @@ class _Windows(Section):
     def sides(self) -> tuple[int, ...]:
         """Of a training crop."""
         return (self.window,) * self.dimensions if isinstance(self.window, int) else self.window
+
+    @property
+    def still(self) -> int:
+        """How many of the first axes of a crop are time, which augmentation leaves alone."""
+        return 0
 
     @field_validator("classes")
     @classmethod
@@ -273,6 +278,100 @@ class OctData(_Windows):
     scaling: Scaling = Field(Scaling(per="image"), description="From raw values to inputs, see below")
 
 
+class VideoData(_Windows):
+    """Sequences of frames: folders of frames, videos, time series of rasters, neighbouring slices of volumes."""
+
+    kind: Literal["video"] = Field(description="Sequences of frames; a sample is a clip")
+    folder: str | None = Field(
+        None, description="The folder of the set; of layout frames one with images/ and labels/ or masks/"
+    )
+    images: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Instead, for layout frames: folders or patterns of frames (a folder a sequence), of videos, or of "
+        "volumes",
+    )
+    labels: str | list[str] | None = Field(
+        None,
+        description="Their masks: a folder that holds, for each sequence, a folder of its name with masks of the same "
+        "frame numbers (for a volume, a volume of its name), or a CSV table with the columns image, label and "
+        "optionally split",
+    )
+    layout: Literal["frames", "endovis17", "endovis18", "polypgen", "sunseg"] = Field(
+        "frames", description="How the set is laid out; the public ones know their masks"
+    )
+    target: Literal["binary", "parts", "types"] = Field("parts", description="What the labels of EndoVis 2017 show")
+    masks: Literal["indices", "values", "colours", "threshold"] = Field(
+        "indices",
+        description="What masks of layout frames hold: class indices (grey or palette), grey values or colours by a "
+        "table, or black and white, cut at 127, as in JPEG",
+    )
+    values: dict[int, int] | None = Field(
+        None, description="For masks: values, which grey value is which class, such as {0: 0, 255: 1}"
+    )
+    colours: dict[str, tuple[int, int, int] | list[tuple[int, int, int]]] | None = Field(
+        None,
+        description="For masks: colours, the colour or colours of each class, such as {tool: [0, 255, 0]}; the name "
+        "unknown stands for no class",
+    )
+    numbers: Literal["name", "order"] = Field(
+        "name",
+        description="Of frames: the last whole number in a file's name, where a jump cuts the sequence, or their place "
+        "in natural order",
+    )
+    axis: Literal[0, 1, 2] = Field(2, description="Of volumes, the axis across which slices are frames")
+    frames: int = Field(4, ge=1, le=1024, description="Frames of a training clip")
+    window: int | tuple[int, int] = Field(256, description="Sides of the training clips in pixels: one number, or two")
+    stride: int = Field(
+        1,
+        ge=1,
+        description="How far apart in number neighbours of a clip may be: a sequence is thinned to that, and cut where "
+        "its numbers jump by more",
+    )
+    size: tuple[int, int] | None = Field(
+        None, description="Rows and columns that frames are brought to when they are read; null as stored"
+    )
+    augment: bool = Field(True, description="Flips and quarter turns of the image; time is never turned")
+    split: Split = Field(Split(by="source"), description="Training, validation and test parts, see below")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        return (self.frames, *super().sides)
+
+    @property
+    def still(self) -> int:
+        return 1
+
+    @field_validator("window", "size")
+    @classmethod
+    def _sides(cls, sides: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+        for side in [] if sides is None else [sides] if isinstance(sides, int) else sides:
+            if not 16 <= side <= 4096:
+                raise ValueError(f"a side of {side} is not between 16 and 4096")
+        return sides
+
+    @model_validator(mode="after")
+    def _one_place(self) -> VideoData:
+        if (self.folder is None) == (self.images is None):
+            raise ValueError("give either folder, or images with labels")
+        if (self.images is None) != (self.labels is None):
+            raise ValueError("images and labels go together")
+        if self.split.by == "block":
+            raise ValueError("split.by: sequences are dealt whole (source, or table); a sequence is never cut")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_of_frames(self) -> VideoData:
+        own = [key for key in ("images", "values", "colours") if getattr(self, key) is not None]
+        own += [key for key, usual in (("masks", "indices"), ("numbers", "name")) if getattr(self, key) != usual]
+        if self.layout != "frames" and own:
+            raise ValueError(f"{own[0]} goes with layout: frames; {self.layout} has its own masks and folders")
+        for key in ("values", "colours"):
+            if (getattr(self, key) is not None) != (self.masks == key):
+                raise ValueError(f"{key} is needed by masks: {key}, and only there")
+        return self
+
+
 class SceneData(_Windows):
     """Procedural field landscapes with exact truth; written into the run's folder as GeoTIFF and GeoPackage."""
 
@@ -287,9 +386,9 @@ class SceneData(_Windows):
     edge_px: Literal[1, 2] = Field(1, description="Width of the boundary class made from polygons")
 
 
-DataSection = RasterData | ImageData | VolumeData | FundusData | OctData | SceneData
+DataSection = RasterData | ImageData | VolumeData | FundusData | OctData | VideoData | SceneData
 
 KINDS: dict[str, type[Section]] = {
     "raster": RasterData, "images": ImageData, "volume": VolumeData, "fundus": FundusData, "oct": OctData,
-    "scenes": SceneData
+    "video": VideoData, "scenes": SceneData
 }  # fmt: skip

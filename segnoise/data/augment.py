@@ -17,17 +17,18 @@ Array = TypeVar("Array", np.ndarray[Any, Any], Tensor)
 Orientation = tuple[int, ...]
 
 
-def draw_orientation(rng: np.random.Generator, n: int = 2) -> Orientation:
+def draw_orientation(rng: np.random.Generator, n: int = 2, still: int = 0) -> Orientation:
     """One of the signed permutations of ``n`` axes, evenly; in 2-D the eight flips and quarter turns.
 
-    Axis i of the result shows axis ``|o_i| - 1`` of the source, reversed where ``o_i < 0``.
+    Axis i of the result shows axis ``|o_i| - 1`` of the source, reversed where ``o_i < 0``. The first ``still`` axes,
+    such as time, stay as they are.
 
     >>> sorted({draw_orientation(generator(seed)) for seed in range(99)})
     [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1)]
     """
-    axes = rng.permutation(n) + 1
-    signs = rng.integers(0, 2, n) * 2 - 1
-    return tuple((axes * signs).tolist())
+    axes = rng.permutation(n - still) + still + 1
+    signs = rng.integers(0, 2, n - still) * 2 - 1
+    return (*range(1, still + 1), *(axes * signs).tolist())
 
 
 def orient(array: Array, orientation: Iterable[int]) -> Array:

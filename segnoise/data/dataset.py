@@ -44,6 +44,8 @@ class _Reader:
     scaling: Scaling
     image_labels: Sequence[Sequence[float] | None] | None = None
     slice_labels: Sequence[NDArray[np.float32] | None] | None = None
+    groups: Sequence[int] | None = None
+    numbers: Sequence[Sequence[int] | None] | None = None
 
     def __post_init__(self) -> None:
         for known in (self.labels, self.clean or self.labels):
@@ -91,6 +93,12 @@ class _Reader:
             sample["slice_labels"] = self._of_slices(slices, window, source.shape, orientation)
         if self.clean is not None:
             sample["clean"] = self._label(self.clean[index], window, counts, orientation)
+        if self.groups is not None:
+            sample["group"] = torch.tensor(self.groups[index])
+        if self.numbers is not None and (numbers := self.numbers[index]) is not None:
+            # Time is the first axis and never turned.
+            along = Window(window.start[:1], window.size[:1])
+            sample["frame"] = torch.from_numpy(cut(np.asarray(numbers, dtype=np.int64), along, -1))
         return sample
 
     def may_turn(self, index: int, orientation: Orientation) -> bool:
@@ -144,9 +152,11 @@ class WindowDataset(Dataset[Sample]):
     ``labels`` of a sample, where a 1 is unknown unless the window holds the whole source. ``slice_labels``, ``C Z`` of
     a source, say it of slices across the last axis: as ``slice_labels`` of a sample, where a 1 is unknown unless the
     window holds the whole slice, and a slice beyond the source is unknown; such a source is only flipped where a turn
-    would lay its slices across another axis. Keys of a sample: ``image``, ``observed``, ``mask``, ``index``, ``window``
-    (start and size before turning), ``orientation``, ``spacing`` (turned), ``meta``, and ``clean``, ``labels`` and
-    ``slice_labels`` where given.
+    would lay its slices across another axis. ``groups`` are the numbers of what sources belong to, such as a patient,
+    ``numbers`` those of the frames along the first axis of sequences: ``group`` and ``frame`` of a sample. The first
+    ``still`` axes are neither flipped nor turned. Keys of a sample: ``image``, ``observed``, ``mask``, ``index``,
+    ``window`` (start and size before turning), ``orientation``, ``spacing`` (turned), ``meta``, and ``clean``,
+    ``labels``, ``slice_labels``, ``group`` and ``frame`` where given.
 
     >>> from segnoise.data.source import ArrayLabels, ArraySource
     >>> image, mask = np.arange(64.0).reshape(1, 8, 8), np.zeros((8, 8), dtype=np.uint8)
@@ -173,15 +183,19 @@ class WindowDataset(Dataset[Sample]):
         foreground: float = 0.0,
         image_labels: Sequence[Sequence[float] | None] | None = None,
         slice_labels: Sequence[NDArray[np.float32] | None] | None = None,
+        groups: Sequence[int] | None = None,
+        numbers: Sequence[Sequence[int] | None] | None = None,
+        still: int = 0,
         samples_per_epoch: int | None = None,
     ) -> None:
-        self._reader = _Reader(sources, labels, clean, scaling, image_labels, slice_labels)
+        self._reader = _Reader(sources, labels, clean, scaling, image_labels, slice_labels, groups, numbers)
         self._regions = list(regions)
         self._window = tuple(window)
         self._seed = seed
         self._augment = augment
         self._photometric = photometric
         self._foreground = foreground
+        self._still = still
         self._places: dict[Region, list[NDArray[np.int64]]] = {}
         # (region, which window along each axis, how many along each axis)
         self._cells: list[tuple[Region, tuple[int, ...], tuple[int, ...]]] = []
@@ -214,7 +228,7 @@ class WindowDataset(Dataset[Sample]):
         n = len(self._window)
         orientation: Orientation = tuple(range(1, n + 1))
         if self._augment:
-            drawn = draw_orientation(rng, n)
+            drawn = draw_orientation(rng, n, self._still)
             turned = [self._window[abs(o) - 1] for o in drawn]
             keeps = turned == list(self._window) and self._reader.may_turn(region.index, drawn)
             orientation = drawn if keeps else tuple((i + 1) * (1 if o > 0 else -1) for i, o in enumerate(drawn))

@@ -27,6 +27,7 @@ class PerImage:
     def __init__(self, whole: Source, kind: Kind = "standardise", divide: float | None = None) -> None:
         self.whole, self._kind, self._divide = whole, kind, divide
         self.path, self.geobox = getattr(whole, "path", None), getattr(whole, "geobox", None)
+        self.tile = getattr(whole, "tile", None)
         self.name, self.shape, self.channels, self.spacing = whole.name, whole.shape, whole.channels, whole.spacing
 
     @cached_property

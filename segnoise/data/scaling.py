@@ -73,7 +73,11 @@ def fit_scaling(
     """
     if kind == "divide" and not (divide is not None and math.isfinite(divide) and divide > 0):
         raise UserError(f"data.scaling: cannot divide by {divide}; give a number such as 255 or 10000")
-    work = [(region.index, tile) for region in windows for tile in tiles(region.window, _TILE)]
+    work = [
+        (region.index, tile)
+        for region in windows
+        for tile in tiles(region.window, getattr(sources[region.index], "tile", None) or _TILE)
+    ]
     channels = sources[0].channels
     moments, sample = _Moments(channels), _Sample(channels)
     seen = dict.fromkeys((index for index, _ in work), 0)

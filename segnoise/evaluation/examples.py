@@ -56,7 +56,7 @@ class _Seen:
     """A window read: its box, its part to show, and everything on its grid.
 
     Of a volume one slice is shown, ``depth`` along the last axis, as it is seen from the front or from below: the first
-    axis to the right, the second upwards.
+    axis to the right, the second upwards. Of a clip one frame is shown, ``depth`` in time, ``number`` in its recording.
     """
 
     source: Source
@@ -67,11 +67,15 @@ class _Seen:
     given: NDArray[np.int64]
     clean: NDArray[np.int64] | None
     depth: int | None = None
+    number: int | None = None
 
     def view(self, array: NDArray[Any]) -> NDArray[Any]:
         """What is shown of an array on the window's grid, or of its channels."""
         index: tuple[Any, ...] = (..., *self.shown)
         if self.depth is None:
+            return array[index]
+        if self.number is not None:
+            index = (..., self.depth, *self.shown[1:])
             return array[index]
         index = (*index[:-1], self.depth)
         return np.rot90(array[index], axes=(-2, -1))
@@ -131,12 +135,16 @@ def _read(prepared: Prepared, region: Region) -> _Seen:
     if prepared.clean is not None:
         clean = np.where(observed, prepared.clean[region.index].read(window), IGNORE_INDEX)
     shown = window.clip(source.shape).within(window)
-    depth = None
+    depth = number = None
     if len(shown) == 3:
+        numbers = None if prepared.numbers is None else prepared.numbers[region.index]
+        axis = 2 if numbers is None else 0
         labels = given if clean is None else clean
-        objects = ((labels > 0) & (labels != IGNORE_INDEX)).sum((0, 1))
-        depth = int(objects.argmax()) if objects.any() else (shown[2].start + shown[2].stop) // 2
-    return _Seen(source, region, shown, raw, observed, given, clean, depth)
+        others = tuple({0, 1, 2} - {axis})
+        objects = ((labels > 0) & (labels != IGNORE_INDEX)).sum(others)
+        depth = int(objects.argmax()) if objects.any() else (shown[axis].start + shown[axis].stop) // 2
+        number = None if numbers is None else numbers[window.start[0] + depth]
+    return _Seen(source, region, shown, raw, observed, given, clean, depth, number)
 
 
 def _images(windows: Sequence[_Seen], model: Model) -> tuple[list[NDArray[np.float32]], dict[int, NDArray[np.float64]]]:
@@ -173,7 +181,9 @@ def _example(
 ) -> Example:
     start = seen.region.window.start
     where = f"{seen.source.name}, row {start[0]}, column {start[1]}"
-    if seen.depth is not None:
+    if seen.number is not None:
+        where = f"{seen.source.name}, frame {seen.number}, row {start[1]}, column {start[2]}"
+    elif seen.depth is not None:
         where = f"{seen.source.name}, voxel {start[0]}, {start[1]}, slice {start[2] + seen.depth}"
     observed = seen.view(seen.observed)
     colours = stretched(seen.view(image), observed, limits[seen.region.index])

@@ -48,7 +48,7 @@ def label_errors(models: Sequence[Model], prepared: Prepared, device: str = "cpu
     dataset = WindowDataset(
         prepared.sources, prepared.given, prepared.regions[split],
         config.data.sides, prepared.scaling, seed=config.seed,
-        clean=prepared.clean,
+        clean=prepared.clean, groups=prepared.group_numbers or None, numbers=prepared.numbers,
     ).fixed_windows()  # fmt: skip
     found = LabelErrors()
     systems = [model.system.to(device).eval() for model in models]

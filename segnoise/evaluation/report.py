@@ -178,7 +178,7 @@ def _facts(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
         each |= {"Labels": [run["labels"]], "Method": [run["method"]]}
     each["Optimisation"] = [
         f"AdamW, {r.config.training.schedule} schedule from {r.config.training.lr:g}, batches of "
-        f"{r.config.training.batch_size} windows of {' × '.join(map(str, r.config.data.sides))} pixels"
+        f"{r.config.training.batch_size} windows of {wording.window(r.config)}"
         for r in records
     ]
     if len(records) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ from segnoise.vector import label_instances
 from segnoise.windows import Window, atomic_output
 
 Progress = Callable[[int, int], None]
+
+_STRETCH = 16
+"""Frames of a sequence that are predicted together, at least."""
 
 
 @dataclass(frozen=True)
@@ -108,28 +112,38 @@ def score_regions(
     progress: Progress | None = None,
     patients: Patients | None = None,
 ) -> dict[str, Any]:
-    """The metrics of a model over some regions, pooled over all their pixels and objects; ``patients`` is told each."""
+    """The metrics of a model over some regions, pooled over all their pixels and objects; ``patients`` is told each.
+
+    Boundaries, objects and surfaces of a sequence are those of its frames, each an image of its own.
+    """
     classes = model.classes
     truth_of = prepared.clean or prepared.given
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     boundary = {k: BoundaryCounts(0, 0, 0, 0) for k in range(1, len(classes))}
     found = ObjectCounts(0, 0, 0)
     calibration = Calibration()
+    images = 0
     for done, region in enumerate(regions, 1):
-        source = RegionSource(prepared.sources[region.index], region)
-        probabilities, observed = predict_array(model, source, model.sides, model.overlap, device=device)
-        truth = np.where(observed, truth_of[region.index].read(region.window), IGNORE_INDEX)
-        valid = truth != IGNORE_INDEX
-        prediction = probabilities.argmax(0)
-        confusion += confusion_matrix(truth, prediction, len(classes))
-        calibration.add(probabilities.max(0), prediction == truth, valid)
-        for k in boundary:
-            boundary[k] += boundary_counts(truth, prediction, k)
-        if objects:
-            found += _objects(truth, prediction, classes)
-        if patients is not None:
-            group = prepared.groups[region.index] if prepared.groups else None
-            patients.add(group or source.name, truth, prediction, source.spacing)
+        group = prepared.groups[region.index] if prepared.groups else None
+        sequence = prepared.numbers is not None and prepared.numbers[region.index] is not None
+        for part in _stretches(region, model.sides[0]) if sequence else [region]:
+            source = RegionSource(prepared.sources[region.index], part)
+            probabilities, observed = predict_array(model, source, model.sides, model.overlap, device=device)
+            truth = np.where(observed, truth_of[region.index].read(part.window), IGNORE_INDEX)
+            valid = truth != IGNORE_INDEX
+            prediction = probabilities.argmax(0)
+            confusion += confusion_matrix(truth, prediction, len(classes))
+            calibration.add(probabilities.max(0), prediction == truth, valid)
+            frames = list(zip(truth, prediction, strict=True)) if sequence else [(truth, prediction)]
+            spacing = source.spacing[1:] if sequence else source.spacing
+            images += sum(bool(seen.any()) for seen in observed) if sequence else 1
+            for true, said in frames:
+                for k in boundary:
+                    boundary[k] += boundary_counts(true, said, k)
+                if objects:
+                    found += _objects(true, said, classes)
+                if patients is not None:
+                    patients.add(group or source.name, true, said, spacing)
         if progress is not None:
             progress(done, len(regions))
     per_boundary = {classes[k]: boundary_f1(counts) for k, counts in boundary.items()}
@@ -138,7 +152,15 @@ def score_regions(
     result["boundary_f1"] = {"mean": float(np.mean(known)) if known else None, "per_class": per_boundary}
     if objects:
         result |= object_scores(found)
-    return {**result, "ece": calibration.ece(), "n_images": len(regions)}
+    return {**result, "ece": calibration.ece(), "n_images": images}
+
+
+def _stretches(region: Region, clip: int) -> list[Region]:
+    """A sequence in stretches of frames, none shorter than a clip, so that what is predicted of one fits in memory."""
+    (length, *sides), (begin, *corner) = region.window.size, region.window.start
+    parts = max(1, length // max(_STRETCH, clip))
+    ends = [begin + length * k // parts for k in range(parts + 1)]
+    return [Region(region.index, Window((a, *corner), (b - a, *sides))) for a, b in itertools.pairwise(ends)]
 
 
 def _objects(truth: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any]], classes: list[str]) -> ObjectCounts:

@@ -10,7 +10,7 @@ from segnoise.config import Config, MethodConfig, SceneData
 if TYPE_CHECKING:
     from segnoise.evaluation.runrecord import RunRecord
 
-_KINDS = {"raster": "scene", "images": "image", "fundus": "photograph", "oct": "B-scan"}
+_KINDS = {"raster": "scene", "images": "image", "fundus": "photograph", "oct": "B-scan", "video": "sequence"}
 _NARROW = "\u202f"
 
 
@@ -86,7 +86,8 @@ def data(record: RunRecord) -> str:
         return f"{what} of {described.size} × {described.size} pixels{bands}"
     kind = _KINDS.get(described.kind, described.kind)
     if not sources:
-        return f"{kind}s {', '.join(getattr(described, 'images', [getattr(described, 'folder', '')]))}"
+        places = getattr(described, "images", None) or [getattr(described, "folder", "")]
+        return f"{kind}s {', '.join(places)}"
     listed = f" ({', '.join(sources[:3])}{', …' if len(sources) > 3 else ''})"
     return f"{_count(len(sources), kind)}{listed}{bands}"
 
@@ -94,8 +95,16 @@ def data(record: RunRecord) -> str:
 def split(config: Config) -> str:
     shares = config.data.split.fractions
     parts = ", ".join(f"{percent(share)} {name}" for name, share in shares.items())
-    by = {"block": "blocks of each scene", "source": "whole images", "table": "the table of labels"}
+    whole = "whole sequences" if config.data.still else "whole images"
+    by = {"block": "blocks of each scene", "source": whole, "table": "the table of labels"}
     return "as in the table of labels" if config.data.split.by == "table" else f"{parts}, by {by[config.data.split.by]}"
+
+
+def window(config: Config) -> str:
+    """The size of a training crop."""
+    still, sides = config.data.still, config.data.sides
+    frames = "".join(f"{n} frames of " for n in sides[:still])
+    return f"{frames}{' × '.join(map(str, sides[still:]))} pixels"
 
 
 def metric(name: str) -> str:

@@ -11,8 +11,9 @@ from segnoise.networks.names import DEFAULT_NETWORK, NETWORKS, check_network_nam
 if TYPE_CHECKING:
     from segnoise.networks.build import build_network
     from segnoise.networks.features import with_features
+    from segnoise.networks.perframe import PerFrame
 
-__all__ = ["DEFAULT_NETWORK", "NETWORKS", "build_network", "check_network_name", "with_features"]
+__all__ = ["DEFAULT_NETWORK", "NETWORKS", "PerFrame", "build_network", "check_network_name", "with_features"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> Any:
         from segnoise.networks.features import with_features
 
         return with_features
+    if name == "PerFrame":
+        from segnoise.networks.perframe import PerFrame
+
+        return PerFrame
     raise AttributeError(f"module 'segnoise.networks' has no attribute {name!r}")

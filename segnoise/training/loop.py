@@ -164,6 +164,7 @@ class _Loop:
         self.scaling = prepared.scaling
         data, training, world = config.data, config.training, fabric.world_size
         self.image_labels, self.slice_labels = prepared.image_labels, prepared.slice_labels
+        self.groups, self.numbers = prepared.group_numbers, prepared.numbers
         self.sources, self.given = keep_in_memory(prepared.sources, prepared.given)
         self.val_set = self._dataset(prepared.regions["val"]).fixed_windows()
         samples = data.samples_per_epoch or len(self._dataset(prepared.regions["train"]))
@@ -193,6 +194,9 @@ class _Loop:
             self.scaling,
             image_labels=self.image_labels,
             slice_labels=self.slice_labels,
+            groups=self.groups,
+            numbers=self.numbers,
+            still=data.still,
             seed=self.config.seed,
             augment=training and data.augment,
             photometric=data.photometric if training else 0.0,

@@ -23,6 +23,7 @@ from segnoise.config import (
     OctData,
     RasterData,
     SceneData,
+    VideoData,
     VolumeData,
 )
 from segnoise.data import (
@@ -59,6 +60,7 @@ class Opened:
     ``polygons`` are the labels of a map that were drawn as such; ``group`` is what no split may cut, such as a patient,
     and ``split`` the part that a table states. ``image_labels`` say of each class whether it is in the image: 1, 0, or
     nan where that is not known; ``slice_labels``, ``C Z``, say it of the slices of a volume across its last axis.
+    ``numbers`` are those of the frames of a sequence.
     """
 
     image: Path
@@ -71,6 +73,7 @@ class Opened:
     split: str | None = None
     image_labels: tuple[float, ...] | None = None
     slice_labels: NDArray[np.float32] | None = None
+    numbers: tuple[int, ...] | None = None
 
     @property
     def grid(self) -> GeoBox:
@@ -110,7 +113,9 @@ def open_data(config: Config, run: Run) -> list[Opened]:
     data = config.data
     opened = _OPENERS[type(data)](data, run)
     check_same_bands([item.source for item in opened])
-    return [_grouped(item, data.split.group) for item in opened]
+    # A sequence that is cut is one recording; an expression may join recordings, such as those of a patient.
+    by_recording = isinstance(data, VideoData)
+    return [_grouped(item, data.split.group, item.group or "" if by_recording else item.source.name) for item in opened]
 
 
 def open_image(data: DataSection, path: Path) -> Source:
@@ -134,12 +139,11 @@ def _scaled(data: DataSection, source: Any) -> Any:
     return PerImage(source, data.scaling.kind, data.scaling.divide)
 
 
-def _grouped(item: Opened, pattern: str | None) -> Opened:
+def _grouped(item: Opened, pattern: str | None, name: str) -> Opened:
     if pattern is None:
         return item
-    match = re.search(pattern, item.source.name)
+    match = re.search(pattern, name)
     if match is None:
-        name = item.source.name
         raise UserError(
             f"data.split.group: {pattern!r} matches nothing in the image name {name!r}; change the expression"
         )
@@ -210,6 +214,24 @@ def _volumes(data: VolumeData, run: Run) -> list[Opened]:
             slice_labels=item.slice_labels,
         )
         for item in open_volumes(data)
+    ]
+
+
+def _videos(data: VideoData, run: Run) -> list[Opened]:
+    from segnoise.training.videos import open_videos
+
+    return [
+        Opened(
+            sequence.path,
+            labels.path,
+            _scaled(data, sequence),
+            labels,
+            np.eye(4),
+            group=group,
+            split=split,
+            numbers=sequence.numbers,
+        )
+        for sequence, labels, group, split in open_videos(data)
     ]
 
 
@@ -304,6 +326,7 @@ _OPENERS: dict[type, Callable[[Any, Run], list[Opened]]] = {
     SceneData: _scenes,
     ImageData: _images,
     VolumeData: _volumes,
+    VideoData: _videos,
     FundusData: _fundus,
     OctData: _oct,
 }

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnoise import noise
-from segnoise.config import Config, ImageData, RasterData, SceneData
+from segnoise.config import Config, ImageData, RasterData, SceneData, VideoData
 from segnoise.data import (
     IGNORE_INDEX,
     Labels,
@@ -53,7 +53,8 @@ class Prepared:
     ``given`` are the labels that training and validation see, ``clean`` those before synthetic noise (None without
     noise); ``regions`` are the boxes of each split, ``records`` the noise records by split, and ``files`` the user's
     label file of each source; ``image_labels``, where any are known, say of each source which classes are in it, and
-    ``slice_labels`` in which slices; ``groups`` are what no split cuts, such as patients.
+    ``slice_labels`` in which slices; ``groups`` are what no split cuts, such as patients, and ``numbers`` those of the
+    frames of sequences.
     """
 
     sources: list[Source]
@@ -66,10 +67,18 @@ class Prepared:
     image_labels: list[tuple[float, ...] | None] | None = None
     groups: list[str | None] = field(default_factory=list)
     slice_labels: list[NDArray[np.float32] | None] | None = None
+    numbers: list[tuple[int, ...] | None] | None = None
 
     @property
     def channels(self) -> int:
         return len(self.scaling.offset)
+
+    @property
+    def group_numbers(self) -> list[int]:
+        """The groups as numbers, in the order in which they come; -1 for a source without one."""
+        known = dict.fromkeys(group for group in self.groups if group is not None)
+        number: dict[str | None, int] = {group: k for k, group in enumerate(known)}
+        return [number.get(group, -1) for group in self.groups]
 
 
 def prepare(config: Config, run: Run) -> Prepared:
@@ -113,6 +122,7 @@ def prepare(config: Config, run: Run) -> Prepared:
         image_labels=_if_any([item.image_labels for item in opened]),
         groups=[item.group for item in opened],
         slice_labels=_if_any([item.slice_labels for item in opened]),
+        numbers=_if_any([item.numbers for item in opened]),
     )
 
 
@@ -151,6 +161,13 @@ def _split(config: Config, opened: Sequence[Opened]) -> dict[str, list[Region]]:
     if split.by == "table" and None in given:
         raise UserError("data.split.by: table needs labels given as a CSV table with the columns image, label, split")
     fixed = given if split.by == "table" else None
+    if fixed is not None and "train" not in fixed:
+        raise UserError("data.split.by: the table gives nothing to train; give some images the split train")
+    if fixed is not None and "val" not in fixed:
+        # Public sets often state train and test alone.
+        fixed = [None if name == "train" else name for name in fixed]
+        both = fractions["train"] + fractions["val"]
+        fractions = {name: fractions[name] / both for name in ("train", "val")}
     groups = [item.group for item in opened]
     chosen = source_split([item.source.name for item in opened], fractions, seed, fixed, groups, fold)
     return {name: whole_regions(rows, shapes, config.data.sides) for name, rows in chosen.items()}
@@ -217,7 +234,7 @@ def _corrupt(
     """
     assert config.noise is not None
     corruption = noise.parse(config.noise.spec)
-    if not isinstance(config.data, ImageData):
+    if not isinstance(config.data, ImageData | VideoData):
         corruption.check_unit("m" if isinstance(config.data, RasterData | SceneData) else "mm", "data")
     num_classes = len(config.data.classes)
     given = [labels.read(Window((0,) * len(labels.shape), labels.shape)).astype(np.uint8) for labels in clean]

@@ -70,7 +70,8 @@ class Model(nn.Module):
     """A trained run as a torch module: raw pixel values ``B C *S`` in, logits ``B K *S`` out.
 
     ``classes`` are the class names, ``fill`` the raw value per band to put where a pixel is not observed (it
-    becomes 0 after scaling), ``sides`` the size it was trained on along each axis, ``window`` the smallest of them.
+    becomes 0 after scaling), ``sides`` the size it was trained on along each axis, ``window`` the smallest of them but
+    time.
     """
 
     offset: Tensor
@@ -80,7 +81,7 @@ class Model(nn.Module):
         super().__init__()
         self.system = system
         self.classes = list(config.data.classes)
-        self.window = min(config.data.sides)
+        self.window = min(config.data.sides[config.data.still :])
         self.sides = config.data.sides
         self.config = config
         self.scaling = scaling
@@ -90,8 +91,9 @@ class Model(nn.Module):
 
     @property
     def overlap(self) -> tuple[int, ...]:
-        """A quarter of a window, along each axis."""
-        return tuple(side // 4 for side in self.sides)
+        """A quarter of a window, along each axis but time."""
+        still = self.config.data.still
+        return (*(0,) * still, *(side // 4 for side in self.sides[still:]))
 
     @property
     def fill(self) -> tuple[float, ...]:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segnoise.config import Config
+from segnoise.config import Config, VideoData
 from segnoise.methods import Context, Method, Objective, Output, Result
-from segnoise.networks import build_network, with_features
+from segnoise.networks import PerFrame, build_network, with_features
 
 
 class System(nn.Module):
@@ -146,15 +146,14 @@ def build_system(config: Config, in_channels: int, weights: bool = True) -> Syst
     networks = []
     for number in range(objective.needs.networks):
         torch.manual_seed(config.seed + number * _NEXT)
-        networks.append(
-            build_network(
-                config.network.name,
-                in_channels=in_channels,
-                num_classes=len(config.data.classes),
-                encoder=config.network.encoder,
-                weights=config.network.weights if weights else None,
-                spatial_dims=config.data.dimensions,
-                **config.network.options,
-            )
+        network = build_network(
+            config.network.name,
+            in_channels=in_channels,
+            num_classes=len(config.data.classes),
+            encoder=config.network.encoder,
+            weights=config.network.weights if weights else None,
+            spatial_dims=config.data.dimensions,
+            **config.network.options,
         )
+        networks.append(PerFrame(network) if isinstance(config.data, VideoData) else network)
     return System(networks, objective)

@@ -29,6 +29,7 @@ NEEDED = {
     "volume": {"images": Choice(["a.nii"], ""), "labels": Choice("b", ""), "classes": Choice(["a", "b"], "")},
     "fundus": {"folder": Choice("a", "")},
     "oct": {"folder": Choice("a", "")},
+    "video": {"folder": Choice("a", ""), "classes": Choice(["a", "b"], "")},
     "scenes": {},
 }
 

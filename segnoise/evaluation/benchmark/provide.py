@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segnoise.config import FundusData, ImageData, OctData, SceneData, VolumeData
+from segnoise.config import FundusData, ImageData, OctData, SceneData, VideoData, VolumeData
 from segnoise.data import find_images, pair_labels
 from segnoise.data.scenes import field_scene
 from segnoise.errors import UserError
@@ -38,7 +38,7 @@ def provide(name: str, entry: SetEntry, root: Path, folder: Path) -> dict[str, A
         files = {"images": [str(p / "scene.tif") for p in places], "labels": [str(p / "fields.gpkg") for p in places]}
         return {"kind": "raster", "window": window, **rest, **files}
     content: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)["data"]
-    if isinstance(data, VolumeData | FundusData | OctData):
+    if isinstance(data, VolumeData | FundusData | OctData | VideoData):
         return content  # each run looks for its files
     try:
         images = find_images(data.images, root)

@@ -18,6 +18,7 @@ from segnoise.training.initial.oct import draft_oct
 from segnoise.training.initial.pictures import draft_images
 from segnoise.training.initial.rasters import draft_rasters
 from segnoise.training.initial.scans import draft_volumes
+from segnoise.training.initial.sequences import draft_video
 from segnoise.training.initial.writing import commented_yaml
 from segnoise.training.opening import open_data
 from segnoise.training.run import Run
@@ -25,7 +26,7 @@ from segnoise.windows import atomic_output, refuse_existing
 
 DRAFTS: dict[str, Callable[[Files, Progress | None], Draft]] = {
     "raster": draft_rasters, "images": draft_images, "volume": draft_volumes, "fundus": draft_fundus, "oct": draft_oct,
-    "scenes": draft_scenes,
+    "video": draft_video, "scenes": draft_scenes,
 }  # fmt: skip
 
 
