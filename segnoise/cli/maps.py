@@ -24,12 +24,17 @@ def predict(
         list[Path],
         typer.Argument(
             help="Rasters, images, OCT scans or volumes (files, DICOM folders, FOLDER#SERIES_UID); CASE_0000, "
-            "CASE_0001, ... are the channels of a volume for a run on several."
+            "CASE_0001, ... are the channels of a volume for a run on several. Of sequences: a folder of frames or of "
+            "such folders, a video, or frames of one sequence."
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="A file (.dcm: DICOM segmentation of a series); a folder for several."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="A file (.dcm: DICOM segmentation of a series); a folder for several, and for sequences.",
+        ),
     ],
     scores: Annotated[
         bool, typer.Option("--scores", help="Also write probabilities (NAME_scores.tif, of volumes .nii.gz).")
@@ -45,6 +50,15 @@ def predict(
         str | None,
         typer.Option(help="Axes of an OCT volume file whose spacing does not tell them, such as width,depth,bscan."),
     ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Of sequences: also a video with the classes drawn (NAME_overlay.mp4).")
+    ] = False,
+    smooth: Annotated[
+        int, typer.Option(min=0, help="Of sequences: average over so many frames before and after each.")
+    ] = 0,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Frames a second of the overlay [the video's own, or 10].")
+    ] = None,
     window: WindowSize = None,
     overlap: Overlap = None,
     checkpoint: Which = "best",
@@ -53,9 +67,11 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Predict whole rasters, wall to wall, in bounded memory; images; OCT scans and volumes, in their own geometry.
+    """Predict whole rasters, wall to wall, in bounded memory; images; sequences frame by frame; OCT scans and volumes,
+    in their own geometry.
 
-    Example: `segnoise predict runs/fields scene.tif -o labels.tif`, `segnoise predict runs/mr t1.nii.gz -o seg.nii.gz`
+    Example: `segnoise predict runs/fields scene.tif -o labels.tif`, `segnoise predict runs/mr t1.nii.gz -o seg.nii.gz`,
+    `segnoise predict runs/endo frames/ -o masks/ --overlay`
     """
     from segnoise.data.oct import is_scan
     from segnoise.training import load
@@ -68,6 +84,10 @@ def predict(
     scans = [path for path in inputs if kind == "oct" and is_scan(path)]
     if axes is not None and not scans:
         raise UserError(f"--axes: is for whole scans and runs on OCT; this run is on {kind}, and no input is a scan")
+    if kind != "video" and (overlay or smooth or fps is not None):
+        raise UserError(f"--overlay, --smooth, --fps: are for sequences of frames; this run is on {kind}")
+    if fps is not None and not overlay:
+        raise UserError("--fps: is for the overlay; give --overlay too")
     if scans and len(scans) < len(inputs):
         other = next(path for path in inputs if path not in scans)
         raise UserError(f"{scans[0]}: is a whole scan and {other} is not; predict them in two calls")
@@ -77,6 +97,8 @@ def predict(
         _predict_volumes(asked)
     elif scans:
         _predict_scans(asked, None if axes is None else [name.strip() for name in axes.split(",")])
+    elif kind == "video":
+        _predict_sequences(asked, overlay, smooth, fps)
     elif kind in ("images", "fundus", "oct"):
         _predict_images(asked)
     else:
@@ -102,7 +124,7 @@ class _Asked:
         """Where probabilities go, beside the target."""
         return target.with_name(f"{name}_scores{suffix}") if self.with_scores else None
 
-    def told(self, target: Path, label_error: Path | None, wrong: WrongLabels | None, file: Path | None) -> None:
+    def told(self, target: Path, label_error: Path | None, wrong: WrongLabels | None, file: Path | str | None) -> None:
         say(self.quiet, f"{target}: written")
         if wrong is not None:
             what = "voxels" if label_error is not None and label_error.name.endswith(".nii.gz") else "pixels"
@@ -150,6 +172,21 @@ def _predict_scans(asked: _Asked, axes: list[str] | None) -> None:
                 overwrite=asked.overwrite, device=asked.device, progress=progress,
             )  # fmt: skip
         asked.told(target, wrong, made.wrong, file)
+
+
+def _predict_sequences(asked: _Asked, overlay: bool, smooth: int, fps: float | None) -> None:
+    from segnoise.inference import predict_video
+
+    with bar(f"predict {asked.inputs[0].name}", asked.quiet) as progress:
+        made = predict_video(
+            asked.model, asked.inputs, asked.output, labels=asked.labels, scores=asked.with_scores, overlay=overlay,
+            smooth=smooth, fps=fps, window=asked.window, overlap=asked.overlap, overwrite=asked.overwrite,
+            device=asked.device, progress=progress,
+        )  # fmt: skip
+    for one in made:
+        asked.told(one.folder, one.folder / "*_wrong.tif", one.wrong, asked.labels)
+        if one.overlay is not None:
+            say(asked.quiet, f"{one.overlay}: written")
 
 
 def _predict_images(asked: _Asked) -> None:

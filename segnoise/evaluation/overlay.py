@@ -10,7 +10,8 @@ from PIL import Image
 from scipy import ndimage
 
 from segnoise.data import IGNORE_INDEX
-from segnoise.evaluation.pictures import class_colour, colour_uri
+from segnoise.evaluation.pictures import colour_uri
+from segnoise.inference.palette import class_colour
 
 _FILL = 0.38
 _DENSEST = 0.75

@@ -19,11 +19,12 @@ from segnoise.evaluation import wording
 from segnoise.evaluation.examples import Example, examples
 from segnoise.evaluation.figures import curve_panels
 from segnoise.evaluation.overlay import DOUBT_COLOUR
-from segnoise.evaluation.pictures import class_colour, probability_stops
+from segnoise.evaluation.pictures import probability_stops
 from segnoise.evaluation.planes import VolumeViews, volume_views
 from segnoise.evaluation.polygonmap import polygon_map
 from segnoise.evaluation.runrecord import RunRecord, read_run
-from segnoise.evaluation.scoretable import class_table, mean_iou, number, patient_table, whole_table
+from segnoise.evaluation.scoretable import class_table, mean_iou, number, patient_table, sequence_table, whole_table
+from segnoise.inference.palette import class_colour
 from segnoise.training import Model, Run, load, prepare
 from segnoise.windows import atomic_output
 
@@ -98,6 +99,7 @@ def write_report(
         classes=class_table(scored) if any(m for _, m in scored) else None,
         whole=whole_table(scored) if any(m for _, m in scored) else None,
         patients=patient_table(scored),
+        sequences=sequence_table(scored),
         patient_count=" and ".join(
             dict.fromkeys(str(m["patients"]["n"]) for _, m in scored if m and m.get("patients", {}).get("n"))
         ),

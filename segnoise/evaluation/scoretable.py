@@ -114,6 +114,39 @@ def patient_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table | 
     return Table(list(headings.values()), groups)
 
 
+def sequence_table(runs: Sequence[tuple[str, dict[str, Any] | None]]) -> Table | None:
+    """Scores of sequences in both conventions and their flicker: a line a sequence and run; None where no run has them.
+
+    Frames are those that show any foreground, which are the ones that the scores of frames are means over.
+    """
+    known = [(name, m["sequences"]) for name, m in runs if m and m.get("sequences", {}).get("n")]
+    if not known:
+        return None
+    several = len(runs) > 1
+    sequences = list(dict.fromkeys(name for _, found in known for name in found["pooled_per_sequence"]))
+    groups = []
+    for sequence in [*sequences, None]:
+        rows = []
+        for i, (name, found) in enumerate(known):
+            cells = _sequence_cells(found, sequence)
+            rows.append(Row(name if several else sequence or "all", i if several else None, cells))
+        groups.append(Group((sequence or "all sequences") if several else "", rows))
+    if not several:
+        groups = [Group("", [row for group in groups for row in group.rows])]
+    return Table(["IoU of frames", "Dice of frames", "IoU, pooled", "Dice, pooled", "Flicker", "Frames"], groups)
+
+
+def _sequence_cells(found: dict[str, Any], sequence: str | None) -> list[str]:
+    """The cells of one sequence, or of all of them (None)."""
+    challenge, pooled, flicker = found["challenge"], found["pooled"], found["flicker"]
+    if sequence is not None:
+        challenge, pooled, flicker = (
+            found[f"{key}_per_sequence"].get(sequence) for key in ("challenge", "pooled", "flicker")
+        )
+    scores = [((kind or {}).get(key) or {}).get("mean") for kind in (challenge, pooled) for key in ("iou", "dice")]
+    return [*(number(score) for score in scores), number(flicker, 4), str((challenge or {}).get("frames", DASH))]
+
+
 def _interval(found: dict[str, Any] | None, key: str) -> str:
     if found is None or found["value"] is None:
         return DASH

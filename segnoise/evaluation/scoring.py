@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from segnoise.errors import UserError
 from segnoise.evaluation.averaged import Averaged
 from segnoise.evaluation.labelerrors import label_errors
 from segnoise.evaluation.patients import Patients
+from segnoise.evaluation.sequences import Sequences, sequence_name
 from segnoise.inference import predict_array
 from segnoise.metrics import (
     BoundaryCounts,
@@ -41,7 +43,10 @@ from segnoise.windows import Window, atomic_output
 Progress = Callable[[int, int], None]
 
 _STRETCH = 16
-"""Frames of a sequence that are predicted together, at least."""
+"""Frames of a sequence that are predicted together, at least where they are small."""
+
+_HELD = 2**26
+"""Probabilities of large frames that are held together, at most, unless a clip has more."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ def evaluate(
     4-connected components of each class but the first (a class named ``boundary`` separates fields and is no
     object); boundaries agree within 2 pixels. Where the clean labels are known (synthetic noise), the detection
     of wrong training labels is scored too. Runs on images and volumes also have ``patients``: scores of each patient
-    (or image, where no group is known) with intervals, see :class:`segnoise.evaluation.patients.Patients`.
+    (or image, where no group is known) with intervals, see :class:`segnoise.evaluation.patients.Patients`; runs on
+    sequences of frames have ``sequences``, see :class:`segnoise.evaluation.sequences.Sequences`.
 
     Raises:
         UserError: no such run, checkpoint or split, or data that moved since training.
@@ -86,11 +92,15 @@ def evaluate(
     if split not in prepared.regions or not prepared.regions[split]:
         known = [name for name, boxes in prepared.regions.items() if boxes]
         raise UserError(f"--split {split}: the run has no such split or it is empty; known: {', '.join(known)}")
-    maps = model.config.data.kind in ("raster", "scenes")
-    patients = None if maps else Patients(model.classes)
-    metrics = score_regions(model, prepared, prepared.regions[split], objects, device, progress, patients)
+    kind, regions = model.config.data.kind, prepared.regions[split]
+    spacings = [_spacing(prepared, region) for region in regions]
+    patients = None if kind in ("raster", "scenes") else Patients(model.classes, spacings)
+    sequences = Sequences(model.classes) if kind == "video" else None
+    metrics = score_regions(model, prepared, regions, objects, device, progress, patients, sequences)
     if patients is not None:
         metrics["patients"] = patients.summary()
+    if sequences is not None:
+        metrics["sequences"] = sequences.summary()
     if prepared.clean is not None:
         curve = detection(model, prepared, device)
         metrics |= {"label_error_auroc": curve.auroc(), "label_error_ap": curve.average_precision()}
@@ -111,8 +121,11 @@ def score_regions(
     device: str = "cpu",
     progress: Progress | None = None,
     patients: Patients | None = None,
+    sequences: Sequences | None = None,
 ) -> dict[str, Any]:
-    """The metrics of a model over some regions, pooled over all their pixels and objects; ``patients`` is told each.
+    """The metrics of a model over some regions, pooled over all their pixels and objects.
+
+    ``patients`` is told each image, and ``sequences`` the frames of each sequence.
 
     Boundaries, objects and surfaces of a sequence are those of its frames, each an image of its own.
     """
@@ -125,8 +138,8 @@ def score_regions(
     images = 0
     for done, region in enumerate(regions, 1):
         group = prepared.groups[region.index] if prepared.groups else None
-        sequence = prepared.numbers is not None and prepared.numbers[region.index] is not None
-        for part in _stretches(region, model.sides[0]) if sequence else [region]:
+        numbers = _numbers(prepared, region)
+        for part in [region] if numbers is None else _stretches(region, model.sides[0], len(classes)):
             source = RegionSource(prepared.sources[region.index], part)
             probabilities, observed = predict_array(model, source, model.sides, model.overlap, device=device)
             truth = np.where(observed, truth_of[region.index].read(part.window), IGNORE_INDEX)
@@ -134,16 +147,17 @@ def score_regions(
             prediction = probabilities.argmax(0)
             confusion += confusion_matrix(truth, prediction, len(classes))
             calibration.add(probabilities.max(0), prediction == truth, valid)
-            frames = list(zip(truth, prediction, strict=True)) if sequence else [(truth, prediction)]
-            spacing = source.spacing[1:] if sequence else source.spacing
-            images += sum(bool(seen.any()) for seen in observed) if sequence else 1
+            frames = [(truth, prediction)] if numbers is None else list(zip(truth, prediction, strict=True))
+            images += 1 if numbers is None else sum(bool(seen.any()) for seen in observed)
+            if sequences is not None and numbers is not None:
+                sequences.add(sequence_name(source.name, numbers), region.index, truth, prediction)
             for true, said in frames:
                 for k in boundary:
                     boundary[k] += boundary_counts(true, said, k)
                 if objects:
                     found += _objects(true, said, classes)
                 if patients is not None:
-                    patients.add(group or source.name, true, said, spacing)
+                    patients.add(group or source.name, true, said, _spacing(prepared, region))
         if progress is not None:
             progress(done, len(regions))
     per_boundary = {classes[k]: boundary_f1(counts) for k, counts in boundary.items()}
@@ -155,10 +169,22 @@ def score_regions(
     return {**result, "ece": calibration.ece(), "n_images": images}
 
 
-def _stretches(region: Region, clip: int) -> list[Region]:
+def _numbers(prepared: Prepared, region: Region) -> tuple[int, ...] | None:
+    """Those of the frames of a sequence; None for anything else."""
+    return None if prepared.numbers is None else prepared.numbers[region.index]
+
+
+def _spacing(prepared: Prepared, region: Region) -> tuple[float, ...]:
+    """Of the pixels of an image, or of the frames of a sequence."""
+    spacing = tuple(prepared.sources[region.index].spacing)
+    return spacing if _numbers(prepared, region) is None else spacing[1:]
+
+
+def _stretches(region: Region, clip: int, num_classes: int) -> list[Region]:
     """A sequence in stretches of frames, none shorter than a clip, so that what is predicted of one fits in memory."""
     (length, *sides), (begin, *corner) = region.window.size, region.window.start
-    parts = max(1, length // max(_STRETCH, clip))
+    together = max(clip, min(_STRETCH, _HELD // (num_classes * math.prod(sides))))
+    parts = max(1, length // together)
     ends = [begin + length * k // parts for k in range(parts + 1)]
     return [Region(region.index, Window((a, *corner), (b - a, *sides))) for a, b in itertools.pairwise(ends)]
 

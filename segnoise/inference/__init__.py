@@ -1,5 +1,5 @@
-"""Using a trained model: rasters larger than memory, volumes, plain images, whole OCT scans, field polygons in one
-pass; and what it tells of labels: where they are wrong, and whether they lie beside the image.
+"""Using a trained model: rasters larger than memory, volumes, plain images, whole OCT scans, sequences of frames, field
+polygons in one pass; and what it tells of labels: where they are wrong, and whether they lie beside the image.
 """
 
 from segnoise.inference.alignment import Displacement, find_common_displacement, find_displacement, move_labels
@@ -10,6 +10,7 @@ from segnoise.inference.images import ImagePrediction, predict_image
 from segnoise.inference.raster import predict_array, predict_raster
 from segnoise.inference.scans import predict_scan
 from segnoise.inference.scenes import ScenePrediction, predict_labelled_scene
+from segnoise.inference.video import VideoPrediction, predict_video
 from segnoise.inference.volumes import VolumePrediction, predict_volume
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ImagePrediction",
     "ObjectErrors",
     "ScenePrediction",
+    "VideoPrediction",
     "VolumePrediction",
     "WrongLabels",
     "class_to_vectorise",
@@ -32,6 +34,7 @@ __all__ = [
     "predict_labelled_scene",
     "predict_raster",
     "predict_scan",
+    "predict_video",
     "predict_volume",
     "write_dicom_seg",
     "write_fields",

@@ -86,12 +86,12 @@ def predict_image(
     mask = decided(probabilities)
     wrong = None
     with contextlib.ExitStack() as stack:
-        _write_mask(stack.enter_context(atomic_output(out, overwrite)), mask, _DRIVERS[out.suffix.lower()])
+        write_mask(stack.enter_context(atomic_output(out, overwrite)), mask, _DRIVERS[out.suffix.lower()])
         if scores is not None:
-            _write_map(stack.enter_context(atomic_output(scores, overwrite)), probabilities, source, model)
+            write_map(stack.enter_context(atomic_output(scores, overwrite)), probabilities, source, model)
         if given is not None and label_error is not None:
             p_wrong = error_map_array(probabilities, given.read(Window((0, 0), source.shape)), rho=0.5)
-            _write_map(stack.enter_context(atomic_output(label_error, overwrite)), p_wrong[None], source, model)
+            write_map(stack.enter_context(atomic_output(label_error, overwrite)), p_wrong[None], source, model)
             wrong = WrongLabels.counted(p_wrong)
     return ImagePrediction(out, wrong)
 
@@ -118,7 +118,8 @@ def decided(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.where(unknown, IGNORE_INDEX, np.nan_to_num(probabilities).argmax(0)).astype(np.uint8)
 
 
-def _write_mask(path: Path, mask: NDArray[np.uint8], driver: str) -> None:
+def write_mask(path: Path, mask: NDArray[np.uint8], driver: str) -> None:
+    """An 8-bit mask by a driver of GDAL; raises OSError where it did not all reach the disk."""
     with rasterio.open(
         path, "w", driver=driver, height=mask.shape[0], width=mask.shape[1], count=1, dtype="uint8"
     ) as dst:
@@ -129,6 +130,7 @@ def _write_mask(path: Path, mask: NDArray[np.uint8], driver: str) -> None:
             raise OSError("the file is not whole after closing, the disk may be full")
 
 
-def _write_map(path: Path, bands: NDArray[np.float32], source: Source, model: nn.Module) -> None:
+def write_map(path: Path, bands: NDArray[np.float32], source: Source, model: nn.Module) -> None:
+    """Numbers ``C H W`` as a float32 TIFF."""
     with tiff_like(path, source, "float32", len(bands), model) as dst:
         dst.write(bands)

@@ -98,6 +98,17 @@ def test_the_tutorial_of_volumes_ends_with_maps_on_the_scans_grid(tmp_path):
     assert "Over patients" in (folder / "runs" / "eyes" / "report.html").read_text()
 
 
+def test_the_tutorial_of_video_ends_with_a_mask_a_frame_and_an_overlay(tmp_path):
+    folder = follow("video.md", "scope.yaml", tmp_path)
+    frames = sorted(path.name for path in (folder / "videos" / "images" / "seq_0").iterdir())
+    assert sorted(path.name for path in (folder / "masks" / "seq_0").iterdir()) == frames
+    assert (folder / "masks" / "seq_0_overlay.mp4").stat().st_size > 0
+    assert len(list((folder / "looked" / "seq_1").glob("*_wrong.tif"))) == len(frames)
+    sequences = json.loads((folder / "runs" / "scope" / "metrics.json").read_text())["sequences"]
+    assert sequences["n"] == 2
+    assert 0 <= sequences["flicker"] <= 1
+
+
 @pytest.mark.parametrize(
     ("page", "printed"),
     [
