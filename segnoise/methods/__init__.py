@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from segnoise.methods.objective import Objective, Result, build_method
     from segnoise.methods.overlap import Dice, Tversky
     from segnoise.methods.sce import SCE
+    from segnoise.methods.temporal_vote import TemporalVote
     from segnoise.methods.tloss import TLoss
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Supervision",
     "TLoss",
     "Teacher",
+    "TemporalVote",
     "Tversky",
     "build_method",
     "soft_vote",
@@ -72,6 +74,7 @@ _HOME = {
     "temporal_affinity": "affinity",
     "within_class": "affinity",
     "MSTFAL": "ms_tfal",
+    "TemporalVote": "temporal_vote",
     "CoTeaching": "co_teaching",
     "JoCoR": "jocor",
     "BootstrapHard": "bootstrap",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,18 +13,16 @@ from torch import Tensor
 from segnoise.data.sample import IGNORE_INDEX
 from segnoise.errors import UserError, nearest
 from segnoise.methods.affinity import Affinity, within_class
-from segnoise.methods.base import Batch, Context, Method, Needs, Output, Supervision, Teacher
+from segnoise.methods.base import Batch, Context, Needs, Output, Supervision, Teacher
 from segnoise.methods.frames import Frames, check_reference
 from segnoise.methods.mixture import upper_of_two
+from segnoise.methods.multiscale import MultiScale, check_fraction, first_choice
 
 Rule = Literal["quantile", "mean", "mixture"]
 Relabel = Literal["teacher", "self"]
 
-_PATIENCE = 20
-"""Visits over which the statistics of a video are averaged."""
 
-
-class MSTFAL(Method):
+class MSTFAL(MultiScale):
     """Labels are trusted as far as the features of a neighbouring frame vouch for them, at three scales.
 
     The affinity of :func:`segnoise.methods.affinity.temporal_affinity` gives every pixel of a frame P, Q and the
@@ -75,7 +73,6 @@ class MSTFAL(Method):
     """
 
     supplies = frozenset({"target", "weight"})
-    videos: Float[Tensor, "V 4"]
 
     def __init__(
         self,
@@ -95,7 +92,7 @@ class MSTFAL(Method):
         axis: int = 0,
         decay: float = 0.995,
     ) -> None:
-        super().__init__()
+        super().__init__(stages, worst, scale, lowest, further=2)
         self.reference = check_reference(reference, "ms_tfal")
         for name, value, known in (
             ("rule", rule, get_args(Rule)), ("relabel", relabel, get_args(Relabel)),
@@ -103,30 +100,13 @@ class MSTFAL(Method):
         ):  # fmt: skip
             if value not in known:
                 raise UserError(f"method.{name}: ms_tfal knows no {value!r}; {nearest(str(value), known)}")
-        if len(stages) != 3 or sorted(stages) != list(stages) or not 0 <= stages[0] <= stages[-1] <= 1:
-            raise UserError(f"method.stages: {list(stages)} are not three fractions of training in order")
-        for name, fraction in (("worst", worst), ("share", share), ("lowest", lowest)):
-            if not 0 <= fraction <= 1:
-                raise UserError(f"method.{name}: {fraction} is not in [0, 1]")
+        check_fraction("share", share)
         for name, number in (("step", step), ("stride", stride)):
             if number < 1:
                 raise UserError(f"method.{name}: {number} is less than 1")
-        self.num_classes, self.step, self.stages, self.worst = num_classes, step, tuple(stages), worst
-        self.rule, self.share, self.normalise, self.relabel = rule, share, normalise, relabel
-        self.scale, self.lowest, self.ohem, self.stride, self.axis = scale, lowest, ohem, stride, axis
-        teacher = Teacher(decay) if relabel == "teacher" else None
-        self.needs = Needs(teacher=teacher, features=True, sources=True)
-        # a row a video: weights of the running mean, then means of C, P and Q
-        self.register_buffer("videos", torch.zeros(0, 4))
-
-    def begin(self, sources: int) -> None:
-        if len(self.videos) != sources:
-            self.videos = self.videos.new_zeros(sources, 4)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        if (known := state_dict.get(f"{prefix}videos")) is not None:
-            self.videos = torch.zeros_like(known, device=self.videos.device)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        self.num_classes, self.step, self.rule, self.share = num_classes, step, rule, share
+        self.normalise, self.relabel, self.ohem, self.stride, self.axis = normalise, relabel, ohem, stride, axis
+        self.needs = Needs(teacher=Teacher(decay) if relabel == "teacher" else None, features=True, sources=True)
 
     def supervise(
         self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context
@@ -137,22 +117,8 @@ class MSTFAL(Method):
         ]
 
     def observe(self, outputs: Sequence[Output], batch: Batch, supervision: list[Supervision], ctx: Context) -> None:
-        """Moves the means of the videos of this step, all ranks together, by what this step found of them."""
-        if not len(self.videos):
-            return
         _, found = self._seen(outputs[0], batch, ctx)
-        sums = torch.zeros_like(self.videos)
-        count = found.valid.flatten(1).sum(1)
-        means = [_mean(x, found.valid) for x in (found.confidence, found.positive, found.negative)]
-        rows = torch.stack([torch.ones_like(means[0]), *means], 1)
-        sums.index_add_(0, batch["index"], rows * (count > 0).unsqueeze(1))
-        sums = ctx.over_ranks(sums)
-        visits = sums[:, 0]
-        total = self.videos[:, 0] + visits
-        rate = torch.where(visits > 0, visits / total.clamp(min=1, max=_PATIENCE), 0.0).clamp(max=1)
-        now = sums[:, 1:] / visits.clamp_min(1).unsqueeze(1)
-        self.videos[:, 1:] += rate.unsqueeze(1) * (now - self.videos[:, 1:])
-        self.videos[:, 0] = total
+        self.remember((found.confidence, found.positive, found.negative), found.valid, batch, ctx)
 
     def _seen(self, output: Output, batch: Batch, ctx: Context) -> tuple[Frames, Affinity]:
         assert output.features is not None
@@ -170,42 +136,16 @@ class MSTFAL(Method):
         error = frames.on_image(score.unsqueeze(2)).squeeze(1)
         clips = len(labels)
         weight, target = given.weight, given.target
-        a, b, relabelled = self._scales(found, batch, ctx)
+        scale, relabelled = self.scales(found.confidence, found.valid, batch, ctx)
         if relabelled.any():
             wrong = self._looks_wrong(frames, found) & relabelled.view(-1, *(1,) * (weight.dim() - 1))
             belief = output.teacher_p if self.relabel == "teacher" else output.p
             assert belief is not None
-            first = (belief == belief.amax(1, keepdim=True)).to(target.dtype)  # much faster than argmax over classes
-            target = torch.where(wrong.unsqueeze(1), first / first.sum(1, keepdim=True), target)
-        weight = weight * (a * b).view(clips, *(1,) * (weight.dim() - 1))
+            target = torch.where(wrong.unsqueeze(1), first_choice(belief), target)
+        weight = weight * scale.view(clips, *(1,) * (weight.dim() - 1))
         if self.ohem:
             weight = weight * _hardest(-(target * output.log_p.detach()).sum(1), batch["mask"] != IGNORE_INDEX)
         return Supervision(target, weight, error, calibrated=False)
-
-    def _scales(
-        self, found: Affinity, batch: Batch, ctx: Context
-    ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Bool[Tensor, " B"]]:
-        """The weights of clips and videos, and which clips are relabelled."""
-        clips = len(found.valid)
-        one, never = found.confidence.new_ones(clips), torch.zeros(clips, dtype=torch.bool, device=found.valid.device)
-        known = self.videos[:, 0] > 0
-        if ctx.progress < self.stages[0] or not known.any():
-            return one, one, never
-        index = batch["index"]
-        order = torch.where(known, self.videos[:, 1], math.inf).argsort(stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=order.device)
-        rank = place.float() / max(int(known.sum()) - 1, 1)
-        b = (self.lowest + 1.4 * (rank - 4 / 14)).clamp(self.lowest, 1.0)[index]
-        a, relabelled = one, never
-        if ctx.progress >= self.stages[1]:
-            mine = _mean(found.confidence, found.valid)
-            there = found.valid.flatten(1).any(1)
-            a = torch.where(there, (self.scale * (mine - self.videos[known, 1].mean())).exp(), 1.0)
-        if ctx.progress >= self.stages[2]:
-            relabelled = place[index] < round(self.worst * int(known.sum()))
-            a, b = torch.where(relabelled, 1.0, a), torch.where(relabelled, 0.7, b)
-        return a, b, relabelled
 
     def _looks_wrong(self, frames: Frames, found: Affinity) -> Bool[Tensor, " B *S"]:
         """On the clip's own pixels: those that the rule takes for wrong."""
@@ -235,11 +175,6 @@ def _averaged(found: Sequence[Affinity]) -> Affinity:
     p, q = (torch.stack([getattr(f, name) for f in found]).sum(0) / count for name in ("positive", "negative"))
     known = valid.any(0)
     return Affinity(p, q, torch.where(known, p + 1 - q, 0.0), known)
-
-
-def _mean(values: Float[Tensor, " B *G"], valid: Bool[Tensor, " B *G"]) -> Float[Tensor, " B"]:
-    """Over the valid pixels of each clip; 0 where there is none."""
-    return torch.where(valid, values, 0.0).flatten(1).sum(1) / valid.flatten(1).sum(1).clamp_min(1)
 
 
 def _below(values: Float[Tensor, "B T h w"], valid: Bool[Tensor, "B T h w"], share: float) -> Bool[Tensor, "B T h w"]:

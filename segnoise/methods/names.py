@@ -23,6 +23,7 @@ METHODS: dict[str, str] = {
     "nr_dice": "segnoise.methods.nr_dice:NoiseRobustDice",
     "rce": "segnoise.methods.mae:RCE",
     "sce": "segnoise.methods.sce:SCE",
+    "temporal_vote": "segnoise.methods.temporal_vote:TemporalVote",
     "tloss": "segnoise.methods.tloss:TLoss",
     "tversky": "segnoise.methods.overlap:Tversky",
 }
