@@ -203,7 +203,7 @@ def test_every_page_has_picture_cost_options_and_paper(tool):
 
 def test_costs_are_those_of_the_performance_page(tool):
     timed = tool.costs((DOCS / "performance.md").read_text())
-    assert set(METHODS) - set(timed) == {"cross_entropy", "image_labels", "ms_tfal", "temporal_vote"}
+    assert set(METHODS) - set(timed) == {"cross_entropy", "image_labels", "ms_tfal", "disbelief"}
     assert "`gce` " + " and ".join(timed["gce"]) in tool.cost(tool.PAGES["gce"], timed)
 
 

@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "kms, peers": {"name": "kms", "peers": True},
 }
 
-CLIPS = ("ms_tfal", "temporal_vote")
+CLIPS = ("ms_tfal",)
 """Methods for clips: timed by bench_video.py."""
 
 

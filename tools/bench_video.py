@@ -28,8 +28,8 @@ METHODS = {
     "ms_tfal, no clip relabelled": ["ms_tfal"],
     "ms_tfal, every clip relabelled by the network": [{"name": "ms_tfal", "relabel": "self", "worst": 1.0}],
     "ms_tfal, every clip relabelled by the teacher": [{"name": "ms_tfal", "worst": 1.0}],
-    "temporal_vote, every clip relabelled": [{"name": "temporal_vote", "worst": 1.0}],
-    "temporal_vote, vote 0, every clip relabelled": [{"name": "temporal_vote", "vote": 0.0, "worst": 1.0}],
+    "disbelief, every clip relabelled": [{"name": "disbelief", "worst": 1.0}],
+    "disbelief with a vote, every clip relabelled": [{"name": "disbelief", "vote": 0.3, "worst": 1.0}],
 }
 
 

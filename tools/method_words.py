@@ -254,16 +254,16 @@ PAGES: dict[str, Words] = {
     ),
     "ms_tfal": Words(
         "Temporal feature affinity",
-        ("ms_tfal", "temporal_vote"),
+        ("ms_tfal", "disbelief"),
         "For clips and volumes. What looks alike in the next frame should be labelled alike: a pixel is trusted as far as it resembles the pixels of its own "
         "class in a neighbouring frame more than those of other classes. The trust weighs whole videos by rank, then clips, and in the worst videos "
-        "the least trusted pixels are given the class that is seen in them. `temporal_vote` keeps the scales and trusts a label as far as the network believes it, and as the "
+        "the least trusted pixels are given the class that is seen in them. `disbelief` keeps the scales and trusts a label as far as the network believes it, and on request as the "
         "labels of neighbouring frames vote for it.",
         (
             "C<sub>i</sub> = mean { ⟨f<sub>i</sub>, f′<sub>j</sub>⟩ : y′<sub>j</sub> = y<sub>i</sub> } + 1 − mean { ⟨f<sub>i</sub>, f′<sub>j</sub>⟩ : y′<sub>j</sub> ≠ y<sub>i</sub> }, "
             "over the pixels j of the neighbouring frame, exactly, from the sums of each class",
             "*l* = a b · cross-entropy,  a = exp(2 (C<sub>clip</sub> − C<sub>all</sub>)),  b by the rank of the video",
-            "`temporal_vote`:  C<sub>i</sub> = q<sub>i</sub>(y),  q<sub>i</sub>(k) ∝ p<sub>i</sub>(k)<sup>1 − ω</sup> v<sub>i</sub>(k)<sup>ω</sup>,  v<sub>i</sub> = Σ<sub>j</sub> softmax<sub>j</sub>(⟨f<sub>i</sub>, f′<sub>j</sub>⟩ / t) e<sub>y′<sub>j</sub></sub>",
+            "`disbelief`:  C<sub>i</sub> = q<sub>i</sub>(y),  q<sub>i</sub>(k) ∝ p<sub>i</sub>(k)<sup>1 − ω</sup> v<sub>i</sub>(k)<sup>ω</sup>,  v<sub>i</sub> = Σ<sub>j</sub> softmax<sub>j</sub>(⟨f<sub>i</sub>, f′<sub>j</sub>⟩ / t) e<sub>y′<sub>j</sub></sub>",
         ),
         (
             (

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segnoise.methods.bootstrap import BootstrapHard, BootstrapSoft
     from segnoise.methods.co_teaching import CoTeaching
     from segnoise.methods.cross_entropy import CrossEntropy
+    from segnoise.methods.disbelief import Disbelief
     from segnoise.methods.elr import ELR
     from segnoise.methods.forward import Forward
     from segnoise.methods.gce import GCE
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from segnoise.methods.objective import Objective, Result, build_method
     from segnoise.methods.overlap import Dice, Tversky
     from segnoise.methods.sce import SCE
-    from segnoise.methods.temporal_vote import TemporalVote
     from segnoise.methods.tloss import TLoss
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Context",
     "CrossEntropy",
     "Dice",
+    "Disbelief",
     "Forward",
     "ImageLevelLabels",
     "JoCoR",
@@ -60,7 +61,6 @@ __all__ = [
     "Supervision",
     "TLoss",
     "Teacher",
-    "TemporalVote",
     "Tversky",
     "build_method",
     "soft_vote",
@@ -74,13 +74,13 @@ _HOME = {
     "temporal_affinity": "affinity",
     "within_class": "affinity",
     "MSTFAL": "ms_tfal",
-    "TemporalVote": "temporal_vote",
     "CoTeaching": "co_teaching",
     "JoCoR": "jocor",
     "BootstrapHard": "bootstrap",
     "BootstrapSoft": "bootstrap",
     "CrossEntropy": "cross_entropy",
     "Dice": "overlap",
+    "Disbelief": "disbelief",
     "ELR": "elr",
     "Forward": "forward",
     "GCE": "gce",

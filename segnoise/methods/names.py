@@ -10,6 +10,7 @@ METHODS: dict[str, str] = {
     "co_teaching": "segnoise.methods.co_teaching:CoTeaching",
     "cross_entropy": "segnoise.methods.cross_entropy:CrossEntropy",
     "dice": "segnoise.methods.overlap:Dice",
+    "disbelief": "segnoise.methods.disbelief:Disbelief",
     "elr": "segnoise.methods.elr:ELR",
     "forward": "segnoise.methods.forward:Forward",
     "gce": "segnoise.methods.gce:GCE",
@@ -23,7 +24,6 @@ METHODS: dict[str, str] = {
     "nr_dice": "segnoise.methods.nr_dice:NoiseRobustDice",
     "rce": "segnoise.methods.mae:RCE",
     "sce": "segnoise.methods.sce:SCE",
-    "temporal_vote": "segnoise.methods.temporal_vote:TemporalVote",
     "tloss": "segnoise.methods.tloss:TLoss",
     "tversky": "segnoise.methods.overlap:Tversky",
 }

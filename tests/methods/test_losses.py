@@ -396,9 +396,9 @@ def test_every_pair_trains_or_is_refused_with_both_names(pair):
         assert torch.isfinite(result.loss)
 
 
-CLIPS = {"ms_tfal", "temporal_vote"}
+CLIPS = {"ms_tfal"}
 NEED_TEACHER = ("bootstrap_hard", "elr", "kms", "ms_tfal")
-SET_TARGETS = {"bootstrap_hard", "kms", "forward", "ms_tfal", "temporal_vote"}
+SET_TARGETS = {"bootstrap_hard", "kms", "forward", "ms_tfal", "disbelief"}
 OWN_LOSS = {"dice", "tversky", "nr_dice", "tloss", "nce_rce", "nce_mae"}
 POSTERIOR = {"kms", "forward"}
 BELIEVE_THEMSELVES = {"gce", "sce", "mae", "rce", "nce_rce", "nce_mae", "co_teaching", "jocor"}

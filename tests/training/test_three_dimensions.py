@@ -82,7 +82,7 @@ def described(folder, axes: int, method: dict) -> dict:
     }
 
 
-CLIPS = {"ms_tfal", "temporal_vote"}
+CLIPS = {"ms_tfal"}
 """Methods that compare neighbours along an axis, of which an image has none."""
 
 

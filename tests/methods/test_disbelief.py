@@ -27,7 +27,7 @@ def clips(n=2, seed=0, sure=2.0):
 
 
 def objective(videos=(0.5, 0.5), **options):
-    made = Objective([{"name": "temporal_vote", "stride": 1, **options}], K)
+    made = Objective([{"name": "disbelief", "stride": 1, **options}], K)
     made.begin(len(videos))
     made.methods[0].videos[:] = torch.tensor([[1.0, v] for v in videos])
     return made
@@ -116,11 +116,11 @@ def test_it_needs_what_it_uses_and_works_on_images_without_a_vote():
         ({"vote": 1.5}, r"method.vote: 1.5 is not in \[0, 1\]"),
         ({"least": -1.0}, r"method.least: -1.0 is not in \[0, 1\]"),
         ({"temperature": 0.0}, "method.temperature: 0.0 is not above 0"),
-        ({"reference": "all"}, "method.reference: temporal_vote knows no reference 'all'"),
+        ({"reference": "all"}, "method.reference: disbelief knows no reference 'all'"),
         ({"stages": [0.1, 0.2]}, "are not three fractions of training in order"),
         ({"stride": 0}, "method.stride: 0 is less than 1"),
     ],
 )
 def test_a_wrong_option_is_one_line(options, message):
     with pytest.raises(UserError, match=message):
-        Objective([{"name": "temporal_vote", **options}], 2)
+        Objective([{"name": "disbelief", **options}], 2)
