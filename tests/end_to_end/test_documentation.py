@@ -100,6 +100,7 @@ def test_the_tutorial_of_volumes_ends_with_maps_on_the_scans_grid(tmp_path):
 
 def test_the_tutorial_of_video_ends_with_a_mask_a_frame_and_an_overlay(tmp_path):
     folder = follow("video.md", "scope.yaml", tmp_path)
+    assert "kind: video" in (folder / "first.yaml").read_text()
     frames = sorted(path.name for path in (folder / "videos" / "images" / "seq_0").iterdir())
     assert sorted(path.name for path in (folder / "masks" / "seq_0").iterdir()) == frames
     assert (folder / "masks" / "seq_0_overlay.mp4").stat().st_size > 0

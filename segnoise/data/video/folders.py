@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -183,16 +184,24 @@ def _files(entries: Names) -> tuple[Path, list[Path]]:
     tops = []
     for entry in entries:
         path = Path(entry)
-        if path.is_dir():
-            inside = sorted((p for p in path.rglob("*") if _ending(p, known)), key=natural_key)
+        folders = [path] if path.is_dir() else _folders(str(entry))
+        if folders:
+            inside = [p for folder in folders for p in sorted(folder.rglob("*"), key=natural_key) if _ending(p, known)]
             if not inside:
                 raise UserError(f"{path}: holds no frame, video or volume; give the folder of the sequences")
-            tops.append(path)
+            tops += [path] if path.is_dir() else [folder.parent for folder in folders]
         else:
             inside = find_images([str(entry)], Path.cwd())
             tops += [p.parent for p in inside]
         found.update(dict.fromkeys(inside))
     return Path(os.path.commonpath([top.absolute() for top in tops])), list(found)
+
+
+def _folders(pattern: str) -> list[Path]:
+    """The folders that a pattern matches, in natural order."""
+    if not glob.has_magic(pattern):
+        return []
+    return sorted((Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_dir()), key=natural_key)
 
 
 def _by_folder(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:

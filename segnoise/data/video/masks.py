@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +95,7 @@ def _indices(path: Path, count: int, frame: Source) -> Labels:
     return ImageLabels(path, count, like=frame)  # type: ignore[arg-type]
 
 
-class _MaskOfFrame:
+class _MaskOfFrame(ABC):
     """A mask file of the size of its frame."""
 
     def __init__(self, path: Path, frame: Source) -> None:
@@ -127,8 +128,9 @@ class _MaskOfFrame:
             colours[index] = colour[:3]
         return np.moveaxis(colours[raw[0]], -1, 0)
 
+    @abstractmethod
     def _classes(self, bands: NDArray[Any]) -> NDArray[Any]:
-        raise NotImplementedError
+        """Class indices of the bands that a viewer shows, 255 where there is none."""
 
 
 class ThresholdMask(_MaskOfFrame):

@@ -56,6 +56,21 @@ def test_a_sequence_is_cut_where_its_numbers_jump_and_stays_one_group(tree):
     assert items[2].source.numbers == (7, 8)
 
 
+def test_a_pattern_of_folders_is_those_folders(tree):
+    whole, matched = (
+        read_folders(images, str(tree / "labels"), INDICES)
+        for images in ([str(tree / "images")], [str(tree / "images" / "*")])
+    )
+    assert [(r.name, [f.name for f in r.frames]) for r in matched] == [
+        (r.name, [f.name for f in r.frames]) for r in whole
+    ]
+    few = read_folders([str(tree / "images" / "c*")], [str(tree / "labels" / "c*")], INDICES)
+    assert [r.name for r in few] == ["c9", "c10"]
+    (tree / "images" / "empty").mkdir()
+    with pytest.raises(UserError, match=r"images/e\*: holds no frame, video or volume; give the folder"):
+        read_folders([str(tree / "images" / "e*")], str(tree / "labels"), INDICES)
+
+
 def test_a_stride_thins_and_spans_smaller_gaps(tree):
     items = items_of(read(tree), stride=5)
     assert [(item.name, item.source.numbers) for item in items] == [("a", (0, 5)), ("b", (0, 2, 7, 8))] + [
