@@ -273,7 +273,7 @@ PAGES: dict[str, Words] = {
                 "is from the mean of all videos (right).",
             ),
         ),
-        "It is made for sets in which some videos are badly labelled throughout. Its score fades in long training, when the features have learnt the wrong labels.",
+        "It is made for sets in which some videos are badly labelled throughout. The map of label errors is 1 − p(label) of the network.",
     ),
     "image_labels": Words(
         "Labels of whole images",

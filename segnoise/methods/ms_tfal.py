@@ -41,9 +41,9 @@ class MSTFAL(MultiScale):
     P, Q and C are standardised within each labelled class before the pixel rule; videos and clips are always ranked by
     raw values. The means of a video are running means over training visits, so no pass over the data is needed.
 
-    A pixel whose class the reference lacks has no confidence: it is never relabelled. It is published for videos of
-    which some are bad throughout; what it was measured to do is in docs/results.md. ``label_error`` is a score, the
-    normal distribution function of -C, standardised within classes.
+    A pixel whose class the reference lacks has no confidence: it is never relabelled. It is made for sets of which some
+    videos are bad throughout. C ranks videos and clips; what is reported as ``label_error`` is the network's own
+    ``1 - p(label)``.
 
     Args:
         reference: the frame compared with: ``previous``, ``next``, ``both`` (the mean), ``same``, ``random``.
@@ -130,11 +130,6 @@ class MSTFAL(MultiScale):
         self, output: Output, seen: tuple[Frames, Affinity], batch: Batch, given: Supervision, ctx: Context
     ) -> Supervision:
         frames, found = seen
-        labels, classes = frames.labels.flatten(1), self.num_classes
-        standard = within_class(found.confidence.flatten(1), labels, found.valid.flatten(1), classes)
-        score = torch.where(found.valid, torch.special.ndtr(-standard).view(found.valid.shape), 0.5)
-        error = frames.on_image(score.unsqueeze(2)).squeeze(1)
-        clips = len(labels)
         weight, target = given.weight, given.target
         scale, relabelled = self.scales(found.confidence, found.valid, batch, ctx)
         if relabelled.any():
@@ -142,10 +137,10 @@ class MSTFAL(MultiScale):
             belief = output.teacher_p if self.relabel == "teacher" else output.p
             assert belief is not None
             target = torch.where(wrong.unsqueeze(1), first_choice(belief), target)
-        weight = weight * scale.view(clips, *(1,) * (weight.dim() - 1))
+        weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
         if self.ohem:
             weight = weight * _hardest(-(target * output.log_p.detach()).sum(1), batch["mask"] != IGNORE_INDEX)
-        return Supervision(target, weight, error, calibrated=False)
+        return Supervision(target, weight)
 
     def _looks_wrong(self, frames: Frames, found: Affinity) -> Bool[Tensor, " B *S"]:
         """On the clip's own pixels: those that the rule takes for wrong."""
