@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,23 +10,11 @@ import numpy as np
 
 from segnoise.config import VideoData
 from segnoise.data import IGNORE_INDEX, ArrayLabels, Labels, Source
-from segnoise.data.video import (
-    ENDOVIS18,
-    Recording,
-    mask_decoder,
-    read_endovis17,
-    read_endovis18,
-    read_folders,
-    read_polypgen,
-    read_sunseg,
-)
+from segnoise.data.video import ENDOVIS18, PUBLISHED, Recording, mask_decoder, read_folders
 from segnoise.data.video.masks import Decoder
 from segnoise.data.video.sequence import Numbering
 from segnoise.data.video.slices import VOLUME_SUFFIXES
 from segnoise.errors import UserError
-
-_PLACES = {"endovis17": "left_frames", "endovis18": "left_frames", "polypgen": "positive", "sunseg": "Frame"}
-"""The folder by which a public set is known."""
 
 
 def recordings_of(
@@ -48,7 +36,7 @@ def recordings_of(
     if root is not None and data is not None:
         if labels is not None and Path(labels).resolve() not in (root.resolve(), inputs[0].resolve()):
             raise UserError(f"{labels}: masks of {data.layout} lie beside its frames; give {root} as labels too")
-        found = _read_set(data, root)
+        found = PUBLISHED[data.layout].read(root, data.target)
     elif labels is None:
         # Each frame stands in for its own mask, which is unknown and never read.
         found = read_folders(inputs, list(inputs), _unknown, _numbers(data))
@@ -79,21 +67,10 @@ def _set_at(data: VideoData | None, inputs: Sequence[Path]) -> Path | None:
     """Where the public set begins, if the one input is laid out as that of the run."""
     if data is None or data.layout == "frames" or len(inputs) != 1 or not inputs[0].is_dir():
         return None
-    place, root = _PLACES[data.layout], inputs[0]
+    place, root = PUBLISHED[data.layout].place, inputs[0]
     if root.absolute().name == place:
         return root.absolute().parent
     return root if any(path.is_dir() for path in root.rglob(place)) else None
-
-
-def _read_set(data: VideoData, root: Path) -> list[Recording]:
-    if data.layout == "endovis17":
-        return read_endovis17(root, data.target)
-    readers: dict[str, Callable[[Path], list[Recording]]] = {
-        "endovis18": read_endovis18,
-        "polypgen": read_polypgen,
-        "sunseg": read_sunseg,
-    }
-    return readers[data.layout](root)
 
 
 def _masks_of_one(inputs: Sequence[Path], labels: str | Path) -> str | Path:

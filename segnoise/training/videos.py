@@ -7,19 +7,14 @@ from pathlib import Path
 
 from segnoise.config import VideoData
 from segnoise.data.video import (
-    ENDOVIS17,
-    ENDOVIS18,
-    POLYP_CLASSES,
+    PUBLISHED,
     FrameLabels,
     FrameSequence,
     Recording,
     items_of,
     mask_decoder,
-    read_endovis17,
-    read_endovis18,
+    plain_folder,
     read_folders,
-    read_polypgen,
-    read_sunseg,
 )
 from segnoise.errors import UserError
 
@@ -43,16 +38,9 @@ def open_videos(data: VideoData) -> Iterator[Opened]:
 
 
 def _recordings(data: VideoData) -> list[Recording]:
-    folder = data.folder or ""
-    if data.layout == "endovis17":
-        _same_classes(data, ENDOVIS17[data.target])
-        return read_endovis17(folder, data.target)
-    if data.layout == "endovis18":
-        _same_classes(data, list(ENDOVIS18))
-        return read_endovis18(folder)
-    if data.layout in ("polypgen", "sunseg"):
-        _same_classes(data, POLYP_CLASSES)
-        return read_polypgen(folder) if data.layout == "polypgen" else read_sunseg(folder)
+    if (published := PUBLISHED.get(data.layout)) is not None:
+        _same_classes(data, published.classes(data.target))
+        return published.read(Path(data.folder or ""), data.target)
     decode = mask_decoder(data.masks, data.classes, data.values, data.colours)
     images, labels = _places(data)
     return read_folders(images, labels, decode, data.numbers, data.axis, len(data.classes))
@@ -65,10 +53,10 @@ def _places(data: VideoData) -> tuple[list[str], str | list[str]]:
     root = Path(data.folder or "")
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; check the path")
-    masks = next((root / name for name in ("labels", "masks") if (root / name).is_dir()), None)
-    if masks is None or not (root / "images").is_dir():
+    found = plain_folder(root)
+    if found is None:
         raise UserError(f"{root}: holds no images/ with labels/ or masks/; give images and labels, or another layout")
-    return [str(root / "images")], str(masks)
+    return [str(found[0])], str(found[1])
 
 
 def _same_classes(data: VideoData, names: Sequence[str]) -> None:

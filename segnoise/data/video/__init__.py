@@ -7,6 +7,7 @@ from segnoise.data.video.folders import read_folders
 from segnoise.data.video.masks import ColourMask, ThresholdMask, mask_decoder
 from segnoise.data.video.numbering import frame_name, numbered, stretches
 from segnoise.data.video.polyps import POLYP_CLASSES, read_polypgen, read_sunseg
+from segnoise.data.video.published import PUBLISHED, PublishedSet, plain_folder
 from segnoise.data.video.recording import Frame, Recording, check_one_grid, items_of
 from segnoise.data.video.resized import ResizedLabels, ResizedSource
 from segnoise.data.video.sequence import FrameLabels, FrameSequence
@@ -16,10 +17,12 @@ __all__ = [
     "ENDOVIS17",
     "ENDOVIS18",
     "POLYP_CLASSES",
+    "PUBLISHED",
     "ColourMask",
     "Frame",
     "FrameLabels",
     "FrameSequence",
+    "PublishedSet",
     "Recording",
     "ResizedLabels",
     "ResizedSource",
@@ -31,6 +34,7 @@ __all__ = [
     "items_of",
     "mask_decoder",
     "numbered",
+    "plain_folder",
     "read_endovis17",
     "read_endovis18",
     "read_folders",

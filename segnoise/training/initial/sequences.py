@@ -11,19 +11,14 @@ from pathlib import Path
 from segnoise.data import IGNORE_INDEX, Labels, Source
 from segnoise.data.item import Item
 from segnoise.data.video import (
-    ENDOVIS17,
-    ENDOVIS18,
-    POLYP_CLASSES,
+    PUBLISHED,
     FrameLabels,
     FrameSequence,
     Recording,
     items_of,
     mask_decoder,
-    read_endovis17,
-    read_endovis18,
+    plain_folder,
     read_folders,
-    read_polypgen,
-    read_sunseg,
 )
 from segnoise.errors import UserError
 from segnoise.training.initial.brightness import look_at
@@ -104,24 +99,24 @@ def _find(files: Files) -> _Found:
         raise UserError(f"--folder {files.folder}: no such folder; check the path")
     folder = Choice(files.written(root), "")
 
-    def public(layout: str, why: str, classes: tuple[str, ...], recordings: Sequence[Recording]) -> _Found:
-        return _Found({"folder": folder, "layout": Choice(layout, why)}, classes, recordings, root)
+    def public(layout: str, why: str) -> _Found:
+        known = PUBLISHED[layout]
+        choices: dict[str, Choice | Choices] = {"folder": folder, "layout": Choice(layout, f"{why} has them")}
+        return _Found(choices, known.classes("parts"), known.read(root, "parts"), root)
 
     if next(root.rglob("ground_truth"), None) is not None:
-        why = "left_frames with ground_truth, as EndoVis 2017 has them"
-        return public("endovis17", why, ENDOVIS17["parts"], read_endovis17(root))
+        return public("endovis17", "left_frames with ground_truth, as EndoVis 2017")
     if next(root.rglob("left_frames"), None) is not None:
-        why = "left_frames with labels, as EndoVis 2018 has them"
-        return public("endovis18", why, tuple(ENDOVIS18), read_endovis18(root))
+        return public("endovis18", "left_frames with labels, as EndoVis 2018")
     if any((top / "positive").is_dir() for top in (root, root / "sequenceData")):
-        return public("polypgen", "positive/seqN, as PolypGen has them", POLYP_CLASSES, read_polypgen(root))
+        return public("polypgen", "positive/seqN, as PolypGen")
     if next(root.rglob("GT"), None) is not None:
-        return public("sunseg", "Frame with GT, as SUN-SEG has them", POLYP_CLASSES, read_sunseg(root))
-    masks = next((root / name for name in ("labels", "masks") if (root / name).is_dir()), None)
-    if masks is None or not (root / "images").is_dir():
+        return public("sunseg", "Frame with GT, as SUN-SEG")
+    plain = plain_folder(root)
+    if plain is None:
         held = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
         raise UserError(f"--folder {root}: holds no images/ with labels/ or masks/, and is no set known; it has {held}")
-    return _plain({"folder": folder}, [str(root / "images")], str(masks))
+    return _plain({"folder": folder}, [str(plain[0])], str(plain[1]))
 
 
 def _plain(choices: dict[str, Choice | Choices], images: list[str], labels: str) -> _Found:
