@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SEGNOISE_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture
+def segnoise(capsys, monkeypatch):
+    """Runs the command line in this process: exit code, stdout, stderr."""
+    from segnoise import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["segnoise", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run

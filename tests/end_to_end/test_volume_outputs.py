@@ -81,21 +81,6 @@ def one_channel(tmp_path_factory):
 
 
 @pytest.fixture
-def segnoise(capsys, monkeypatch):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-    from segnoise import cli
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["segnoise", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
 def refused(segnoise):
     """Asserts that a command ends with 1 and one line on stderr that matches."""
 

@@ -453,21 +453,6 @@ def test_a_network_for_images_may_be_wrapped(tmp_path):
     np.testing.assert_array_equal(read(made.folder / "001.png")[0], box(1))
 
 
-@pytest.fixture
-def segnoise(capsys, monkeypatch):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-    from segnoise import cli
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["segnoise", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return stop.value.code or 0, said.out, said.err
-
-    return run
-
-
 def test_the_command_writes_all_of_it(segnoise, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trees.write_frames(tmp_path, {f"s{k}": range(4) for k in range(4)}, (32, 40))
