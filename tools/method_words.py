@@ -273,7 +273,7 @@ PAGES: dict[str, Words] = {
                 "is from the mean of all videos (right).",
             ),
         ),
-        "It is made for sets in which some videos are badly labelled throughout. The map of label errors is 1 − p(label) of the network.",
+        "It is made for sets in which some videos are badly labelled throughout. The map of label errors is 1 − p(label) of the network. [What a step costs](../performance.md#video).",
     ),
     "image_labels": Words(
         "Labels of whole images",

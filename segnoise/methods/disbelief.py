@@ -25,7 +25,7 @@ class Disbelief(MultiScale):
     C_all))``, and in the share ``worst`` of the videos a pixel with ``q(y) < least`` gets the class that q puts first.
 
     ``label_error`` is ``1 - q(y)``, a score. With ``vote: 0`` it is the network's disbelief alone: no features are
-    needed, and images will do as well as clips. With a vote it was worse in a first run.
+    needed, and images will do as well as clips.
 
     Args:
         vote: how much the vote counts beside the network, in [0, 1].
